@@ -1,0 +1,138 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string_view>
+
+/// The two ends of an encoding: a Sink that grows, and a Source that never reads past its
+/// end. Both are plain memory; neither knows what a value is (archive.hpp does).
+namespace killable::detail {
+
+/// Growing output in one contiguous block. Throws LimitExceeded where it may not grow.
+class Sink {
+ public:
+  Sink(const Sink&) = delete;
+  Sink& operator=(const Sink&) = delete;
+
+  void write(const void* bytes, std::size_t size) {
+    // memcpy(3) may not be given a null pointer, which an empty vector's data() is.
+    if (size != 0) std::memcpy(extend(size), bytes, size);
+  }
+
+  /// Pads with zeros until size() is a multiple of `alignment`, a power of two.
+  void align(std::size_t alignment) {
+    const std::size_t padding = -size_ & (alignment - 1);
+    if (padding != 0) std::memset(extend(padding), 0, padding);
+  }
+
+  /// Adds `size` bytes, not yet written, and returns where they begin.
+  std::byte* extend(std::size_t size) {
+    if (size > capacity_ - size_) grow(size);
+    std::byte* begin = data_ + size_;
+    size_ += size;
+    return begin;
+  }
+
+  /// Forgets what was written.
+  void clear() noexcept { size_ = 0; }
+
+  std::size_t size() const noexcept { return size_; }
+  std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+
+ protected:
+  Sink(std::byte* data, std::size_t capacity) : data_(data), capacity_(capacity) {}
+  ~Sink() = default;
+
+  /// Makes room for at least `more` bytes after size(), or throws.
+  virtual void grow(std::size_t more) = 0;
+
+  std::byte* data_;
+  std::size_t size_ = 0;
+  std::size_t capacity_;
+};
+
+/// A Sink in the heap.
+class HeapSink final : public Sink {
+ public:
+  HeapSink() : Sink(nullptr, 0) {}
+
+ private:
+  void grow(std::size_t more) override;
+  std::unique_ptr<std::byte[]> block_;
+};
+
+/// A Sink over memory of a fixed size, such as a slot.
+class FixedSink final : public Sink {
+ public:
+  explicit FixedSink(std::span<std::byte> memory) : Sink(memory.data(), memory.size()) {}
+
+ private:
+  void grow(std::size_t more) override;
+};
+
+/// Bytes to decode, with budgets, since they may come from a hostile worker. They may
+/// even change while they are read: each byte is loaded once, into private memory, and
+/// only that copy is checked and used. Throws CodecError for whatever does not fit.
+class Source {
+ public:
+  /// `memory_budget` bounds the memory, in bytes, that decoding may allocate.
+  Source(std::span<const std::byte> bytes, std::uint64_t memory_budget)
+      : bytes_(bytes), memory_budget_(memory_budget) {}
+
+  void read(void* to, std::size_t size) {
+    if (size != 0) std::memcpy(to, view(size), size);
+    // Keeps the compiler from loading again what it has just checked in `to`.
+    __asm__ volatile("" ::: "memory");
+  }
+
+  /// The next `size` bytes in place; they live as long as the memory under the Source.
+  const std::byte* view(std::size_t size) {
+    if (size > remaining()) fail_short(size);
+    const std::byte* begin = bytes_.data() + position_;
+    position_ += size;
+    return begin;
+  }
+
+  /// Skips to the next multiple of `alignment`, a power of two, from the beginning.
+  void align(std::size_t alignment) { view(-position_ & (alignment - 1)); }
+
+  std::size_t remaining() const noexcept { return bytes_.size() - position_; }
+
+  /// Accounts for memory about to be allocated for `count` objects of `size` bytes.
+  void charge(std::uint64_t count, std::uint64_t size) {
+    if (size != 0 && count > memory_budget_ / size) fail_budget(count, size);
+    memory_budget_ -= count * size;
+  }
+
+  /// Bounds the nesting of what is decoded, so that it cannot overflow the stack.
+  class Nesting {
+   public:
+    explicit Nesting(Source& source) : source_(source) {
+      if (source.depth_ == kMaxDepth) source.fail_depth();
+      ++source.depth_;
+    }
+    ~Nesting() { --source_.depth_; }
+    Nesting(const Nesting&) = delete;
+    Nesting& operator=(const Nesting&) = delete;
+
+   private:
+    Source& source_;
+  };
+
+  static constexpr int kMaxDepth = 128;
+
+ private:
+  [[noreturn]] void fail_short(std::size_t size) const;
+  [[noreturn]] void fail_budget(std::uint64_t count, std::uint64_t size) const;
+  [[noreturn]] void fail_depth() const;
+
+  std::span<const std::byte> bytes_;
+  std::size_t position_ = 0;
+  std::uint64_t memory_budget_;
+  int depth_ = 0;
+};
+
+}  // namespace killable::detail
