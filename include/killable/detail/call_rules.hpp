@@ -1,0 +1,208 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <tuple>
+#include <type_traits>
+
+#include <killable/detail/archive.hpp>
+#include <killable/detail/call_shape.hpp>
+
+/// What may not cross a process, and what the compiler says about it. A call breaks at
+/// most one rule at a time, so that the first line of the compiler's output is the
+/// advice.
+namespace killable::detail {
+
+/// True for a callable that brings its own way into the worker. Specialise it.
+template <class F>
+inline constexpr bool is_portable_callable_v = false;
+
+/// Why a call cannot cross; ObeyRules has the advice.
+enum class Misuse {
+  none,
+  member_pointer,
+  reference,
+  std_function,
+  captures,
+  capture_default,
+  mutable_reference,
+  pointer,
+  arity,
+  types,
+  unencodable_parameter,
+  pointer_result,
+  view_result,
+  unencodable_result,
+};
+
+/// Fails to compile, with advice, unless `kMisuse` is `none`.
+template <Misuse kMisuse>
+struct ObeyRules {
+  static_assert(kMisuse != Misuse::captures,
+                "captures cannot cross a process: pass them as arguments, or wrap the "
+                "callable in killable::forked()");
+  static_assert(kMisuse != Misuse::capture_default,
+                "this callable has no default constructor to make it anew in the worker: "
+                "write [] instead of a capture default such as [&]");
+  static_assert(kMisuse != Misuse::member_pointer,
+                "a member function needs its object: wrap it in a lambda that takes the "
+                "object as an argument");
+  static_assert(kMisuse != Misuse::std_function,
+                "std::function hides what it holds: pass the function itself, or wrap it "
+                "in killable::forked()");
+  static_assert(
+      kMisuse != Misuse::reference,
+      "std::ref cannot cross a process: pass the value, and return the new one");
+  static_assert(
+      kMisuse != Misuse::mutable_reference,
+      "the function would change the worker's copy: return the new value instead");
+  static_assert(kMisuse != Misuse::pointer,
+                "a raw pointer means nothing in another process: pass the value, a "
+                "std::string or a std::vector");
+  static_assert(kMisuse != Misuse::arity,
+                "wrong number of arguments: pass one for each parameter of the function");
+  static_assert(kMisuse != Misuse::types,
+                "wrong types of arguments: the function cannot be called with them");
+  static_assert(
+      kMisuse != Misuse::unencodable_parameter,
+      "a parameter has a type that cannot cross a process: make it an aggregate, "
+      "or give it cereal's serialize()");
+  static_assert(kMisuse != Misuse::pointer_result,
+                "a pointer or reference into the worker means nothing here: return the "
+                "value, a std::string or a std::vector");
+  static_assert(kMisuse != Misuse::view_result,
+                "a view result would refer to the worker's memory: return a std::string "
+                "or a std::vector instead");
+  static_assert(
+      kMisuse != Misuse::unencodable_result,
+      "the result has a type that cannot cross a process: make it an aggregate, "
+      "or give it cereal's serialize()");
+};
+
+template <class T>
+inline constexpr bool is_reference_wrapper_v = false;
+template <class T>
+inline constexpr bool is_reference_wrapper_v<std::reference_wrapper<T>> = true;
+
+template <class T>
+inline constexpr bool is_std_function_v = false;
+template <class T>
+inline constexpr bool is_std_function_v<std::function<T>> = true;
+
+template <class T>
+inline constexpr bool is_mutable_span_v = false;
+template <class T, std::size_t kExtent>
+inline constexpr bool is_mutable_span_v<std::span<T, kExtent>> = !std::is_const_v<T>;
+
+template <class T>
+inline constexpr bool is_mutable_v = is_mutable_span_v<std::remove_cvref_t<T>> ||
+                                     (std::is_lvalue_reference_v<T> &&
+                                      !std::is_const_v<std::remove_reference_t<T>>);
+
+template <class T>
+inline constexpr bool is_pointer_like_v =
+    std::is_pointer_v<T> || std::is_member_pointer_v<T> || std::is_null_pointer_v<T>;
+
+template <class F>
+constexpr Misuse misuse_of_callable() {
+  if (is_portable_callable_v<F>) return Misuse::none;
+  if (std::is_member_pointer_v<F>) return Misuse::member_pointer;
+  if (is_reference_wrapper_v<F>) return Misuse::reference;
+  if (is_std_function_v<F>) return Misuse::std_function;
+  if (!std::is_class_v<F>) return Misuse::none;
+  if (!std::is_empty_v<F>) return Misuse::captures;
+  return std::is_default_constructible_v<F> ? Misuse::none : Misuse::capture_default;
+}
+
+template <class... P>
+constexpr Misuse misuse_of_parameters(TypeList<P...>) {
+  if ((is_reference_wrapper_v<std::decay_t<P>> || ...)) return Misuse::reference;
+  if ((is_mutable_v<P> || ...)) return Misuse::mutable_reference;
+  if ((is_pointer_like_v<std::decay_t<P>> || ...)) return Misuse::pointer;
+  return Misuse::none;
+}
+
+template <class... Args, class... P>
+constexpr Misuse misuse_of_arguments(std::type_identity<std::tuple<P...>>) {
+  if constexpr (sizeof...(Args) != sizeof...(P))
+    return Misuse::arity;
+  else if ((is_reference_wrapper_v<std::decay_t<Args>> || ...))
+    return Misuse::reference;
+  else if (!(std::is_convertible_v<Args, P> && ...))
+    return Misuse::types;
+  else
+    return (Encodable<P> && ...) ? Misuse::none : Misuse::unencodable_parameter;
+}
+
+template <class F, bool kTakesStopToken, class Parameters>
+struct InvokeResult;
+template <class F, class... P>
+struct InvokeResult<F, false, std::tuple<P...>> : std::invoke_result<F&, P...> {};
+template <class F, class... P>
+struct InvokeResult<F, true, std::tuple<P...>>
+    : std::invoke_result<F&, std::stop_token, P...> {};
+
+/// The decayed result of a call, or why it has none.
+template <class Invoked>
+constexpr Misuse misuse_of_result(Misuse if_not_invocable) {
+  if constexpr (!requires { typename Invoked::type; })
+    return if_not_invocable;
+  else {
+    using Result = std::decay_t<typename Invoked::type>;
+    if (is_pointer_like_v<Result> || is_reference_wrapper_v<Result>)
+      return Misuse::pointer_result;
+    if (is_view_v<Result>) return Misuse::view_result;
+    if constexpr (std::is_void_v<Result>)
+      return Misuse::none;
+    else
+      return Encodable<Result> ? Misuse::none : Misuse::unencodable_result;
+  }
+}
+
+/// A call of a callable that breaks no rule itself.
+template <class F, class... Args>
+struct CallParts {
+  using Shape = CallShape<F, typename Signature<F>::Type, Args...>;
+  using Declared = typename Shape::Declared;
+  using Parameters = typename StoredParameters<Declared, sizeof...(Args)>::Type;
+  static constexpr bool kFillsAll = std::tuple_size_v<Parameters> == Declared::kSize;
+  using Invoked = InvokeResult<F, Shape::kTakesStopToken, Parameters>;
+};
+
+/// The first rule that a call breaks; later ones often follow from it.
+template <class F, class... Args>
+constexpr Misuse misuse_of_call() {
+  if constexpr (misuse_of_callable<F>() != Misuse::none) {
+    return misuse_of_callable<F>();
+  } else {
+    using Parts = CallParts<F, Args...>;
+    constexpr Misuse declared = misuse_of_parameters(typename Parts::Declared());
+    constexpr Misuse arguments =
+        misuse_of_arguments<Args...>(std::type_identity<typename Parts::Parameters>());
+    if constexpr (declared != Misuse::none)
+      return declared;
+    else if constexpr (arguments != Misuse::none)
+      return arguments;
+    else
+      return misuse_of_result<typename Parts::Invoked>(Parts::kFillsAll ? Misuse::types
+                                                                        : Misuse::arity);
+  }
+}
+
+/// What CallTraits offers; placeholders where the call breaks a rule, so that the advice
+/// is not followed by errors that only follow from it.
+template <Misuse kMisuse, class F, class... Args>
+struct AllowedCall : ObeyRules<kMisuse> {
+  using Parameters = std::tuple<>;
+  using Result = void;
+  static constexpr bool kTakesStopToken = false;
+};
+template <class F, class... Args>
+struct AllowedCall<Misuse::none, F, Args...> {
+  using Parameters = typename CallParts<F, Args...>::Parameters;
+  using Result = std::decay_t<typename CallParts<F, Args...>::Invoked::type>;
+  static constexpr bool kTakesStopToken = CallParts<F, Args...>::Shape::kTakesStopToken;
+};
+
+}  // namespace killable::detail

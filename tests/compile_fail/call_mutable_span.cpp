@@ -1,0 +1,10 @@
+// EXPECT: the function would change the worker's copy: return the new value instead
+#include <killable/detail/callable.hpp>
+
+#include <span>
+#include <vector>
+
+void sort(std::span<int> values);
+
+static_assert(sizeof(killable::detail::CallTraits<decltype(sort), std::vector<int>&>) >
+              0);
