@@ -19,7 +19,7 @@ template <class F>
 inline constexpr bool is_portable_callable_v = false;
 
 /// Why a call cannot cross; ObeyRules has the advice.
-enum class Misuse {
+enum class CallMisuse {
   none,
   member_pointer,
   reference,
@@ -37,45 +37,45 @@ enum class Misuse {
 };
 
 /// Fails to compile, with advice, unless `kMisuse` is `none`.
-template <Misuse kMisuse>
+template <CallMisuse kMisuse>
 struct ObeyRules {
-  static_assert(kMisuse != Misuse::captures,
+  static_assert(kMisuse != CallMisuse::captures,
                 "captures cannot cross a process: pass them as arguments, or wrap the "
                 "callable in killable::forked()");
-  static_assert(kMisuse != Misuse::capture_default,
+  static_assert(kMisuse != CallMisuse::capture_default,
                 "this callable has no default constructor to make it anew in the worker: "
                 "write [] instead of a capture default such as [&]");
-  static_assert(kMisuse != Misuse::member_pointer,
+  static_assert(kMisuse != CallMisuse::member_pointer,
                 "a member function needs its object: wrap it in a lambda that takes the "
                 "object as an argument");
-  static_assert(kMisuse != Misuse::std_function,
+  static_assert(kMisuse != CallMisuse::std_function,
                 "std::function hides what it holds: pass the function itself, or wrap it "
                 "in killable::forked()");
   static_assert(
-      kMisuse != Misuse::reference,
+      kMisuse != CallMisuse::reference,
       "std::ref cannot cross a process: pass the value, and return the new one");
   static_assert(
-      kMisuse != Misuse::mutable_reference,
+      kMisuse != CallMisuse::mutable_reference,
       "the function would change the worker's copy: return the new value instead");
-  static_assert(kMisuse != Misuse::pointer,
+  static_assert(kMisuse != CallMisuse::pointer,
                 "a raw pointer means nothing in another process: pass the value, a "
                 "std::string or a std::vector");
-  static_assert(kMisuse != Misuse::arity,
+  static_assert(kMisuse != CallMisuse::arity,
                 "wrong number of arguments: pass one for each parameter of the function");
-  static_assert(kMisuse != Misuse::types,
+  static_assert(kMisuse != CallMisuse::types,
                 "wrong types of arguments: the function cannot be called with them");
   static_assert(
-      kMisuse != Misuse::unencodable_parameter,
+      kMisuse != CallMisuse::unencodable_parameter,
       "a parameter has a type that cannot cross a process: make it an aggregate, "
       "or give it cereal's serialize()");
-  static_assert(kMisuse != Misuse::pointer_result,
+  static_assert(kMisuse != CallMisuse::pointer_result,
                 "a pointer or reference into the worker means nothing here: return the "
                 "value, a std::string or a std::vector");
-  static_assert(kMisuse != Misuse::view_result,
+  static_assert(kMisuse != CallMisuse::view_result,
                 "a view result would refer to the worker's memory: return a std::string "
                 "or a std::vector instead");
   static_assert(
-      kMisuse != Misuse::unencodable_result,
+      kMisuse != CallMisuse::unencodable_result,
       "the result has a type that cannot cross a process: make it an aggregate, "
       "or give it cereal's serialize()");
 };
@@ -105,34 +105,35 @@ inline constexpr bool is_pointer_like_v =
     std::is_pointer_v<T> || std::is_member_pointer_v<T> || std::is_null_pointer_v<T>;
 
 template <class F>
-constexpr Misuse misuse_of_callable() {
-  if (is_portable_callable_v<F>) return Misuse::none;
-  if (std::is_member_pointer_v<F>) return Misuse::member_pointer;
-  if (is_reference_wrapper_v<F>) return Misuse::reference;
-  if (is_std_function_v<F>) return Misuse::std_function;
-  if (!std::is_class_v<F>) return Misuse::none;
-  if (!std::is_empty_v<F>) return Misuse::captures;
-  return std::is_default_constructible_v<F> ? Misuse::none : Misuse::capture_default;
+constexpr CallMisuse misuse_of_callable() {
+  if (is_portable_callable_v<F>) return CallMisuse::none;
+  if (std::is_member_pointer_v<F>) return CallMisuse::member_pointer;
+  if (is_reference_wrapper_v<F>) return CallMisuse::reference;
+  if (is_std_function_v<F>) return CallMisuse::std_function;
+  if (!std::is_class_v<F>) return CallMisuse::none;
+  if (!std::is_empty_v<F>) return CallMisuse::captures;
+  return std::is_default_constructible_v<F> ? CallMisuse::none
+                                            : CallMisuse::capture_default;
 }
 
 template <class... P>
-constexpr Misuse misuse_of_parameters(TypeList<P...>) {
-  if ((is_reference_wrapper_v<std::decay_t<P>> || ...)) return Misuse::reference;
-  if ((is_mutable_v<P> || ...)) return Misuse::mutable_reference;
-  if ((is_pointer_like_v<std::decay_t<P>> || ...)) return Misuse::pointer;
-  return Misuse::none;
+constexpr CallMisuse misuse_of_parameters(Types<P...>) {
+  if ((is_reference_wrapper_v<std::decay_t<P>> || ...)) return CallMisuse::reference;
+  if ((is_mutable_v<P> || ...)) return CallMisuse::mutable_reference;
+  if ((is_pointer_like_v<std::decay_t<P>> || ...)) return CallMisuse::pointer;
+  return CallMisuse::none;
 }
 
 template <class... Args, class... P>
-constexpr Misuse misuse_of_arguments(std::type_identity<std::tuple<P...>>) {
+constexpr CallMisuse misuse_of_arguments(std::type_identity<std::tuple<P...>>) {
   if constexpr (sizeof...(Args) != sizeof...(P))
-    return Misuse::arity;
+    return CallMisuse::arity;
   else if ((is_reference_wrapper_v<std::decay_t<Args>> || ...))
-    return Misuse::reference;
+    return CallMisuse::reference;
   else if (!(std::is_convertible_v<Args, P> && ...))
-    return Misuse::types;
+    return CallMisuse::types;
   else
-    return (Encodable<P> && ...) ? Misuse::none : Misuse::unencodable_parameter;
+    return (Encodable<P> && ...) ? CallMisuse::none : CallMisuse::unencodable_parameter;
 }
 
 template <class F, bool kTakesStopToken, class Parameters>
@@ -145,19 +146,24 @@ struct InvokeResult<F, true, std::tuple<P...>>
 
 /// The decayed result of a call, or why it has none.
 template <class Invoked>
-constexpr Misuse misuse_of_result(Misuse if_not_invocable) {
+constexpr CallMisuse misuse_of_result(CallMisuse if_not_invocable) {
   if constexpr (!requires { typename Invoked::type; })
     return if_not_invocable;
   else {
     using Result = std::decay_t<typename Invoked::type>;
     if (is_pointer_like_v<Result> || is_reference_wrapper_v<Result>)
-      return Misuse::pointer_result;
-    if (is_view_v<Result>) return Misuse::view_result;
+      return CallMisuse::pointer_result;
+    if (is_view_v<Result>) return CallMisuse::view_result;
     if constexpr (std::is_void_v<Result>)
-      return Misuse::none;
+      return CallMisuse::none;
     else
-      return Encodable<Result> ? Misuse::none : Misuse::unencodable_result;
+      return Encodable<Result> ? CallMisuse::none : CallMisuse::unencodable_result;
   }
+}
+
+template <class... Ts>
+constexpr std::size_t size_of(Types<Ts...>) {
+  return sizeof...(Ts);
 }
 
 /// A call of a callable that breaks no rule itself.
@@ -166,40 +172,40 @@ struct CallParts {
   using Shape = CallShape<F, typename Signature<F>::Type, Args...>;
   using Declared = typename Shape::Declared;
   using Parameters = typename StoredParameters<Declared, sizeof...(Args)>::Type;
-  static constexpr bool kFillsAll = std::tuple_size_v<Parameters> == Declared::kSize;
+  static constexpr bool kFillsAll = std::tuple_size_v<Parameters> == size_of(Declared());
   using Invoked = InvokeResult<F, Shape::kTakesStopToken, Parameters>;
 };
 
 /// The first rule that a call breaks; later ones often follow from it.
 template <class F, class... Args>
-constexpr Misuse misuse_of_call() {
-  if constexpr (misuse_of_callable<F>() != Misuse::none) {
+constexpr CallMisuse misuse_of_call() {
+  if constexpr (misuse_of_callable<F>() != CallMisuse::none) {
     return misuse_of_callable<F>();
   } else {
     using Parts = CallParts<F, Args...>;
-    constexpr Misuse declared = misuse_of_parameters(typename Parts::Declared());
-    constexpr Misuse arguments =
+    constexpr CallMisuse declared = misuse_of_parameters(typename Parts::Declared());
+    constexpr CallMisuse arguments =
         misuse_of_arguments<Args...>(std::type_identity<typename Parts::Parameters>());
-    if constexpr (declared != Misuse::none)
+    if constexpr (declared != CallMisuse::none)
       return declared;
-    else if constexpr (arguments != Misuse::none)
+    else if constexpr (arguments != CallMisuse::none)
       return arguments;
     else
-      return misuse_of_result<typename Parts::Invoked>(Parts::kFillsAll ? Misuse::types
-                                                                        : Misuse::arity);
+      return misuse_of_result<typename Parts::Invoked>(
+          Parts::kFillsAll ? CallMisuse::types : CallMisuse::arity);
   }
 }
 
 /// What CallTraits offers; placeholders where the call breaks a rule, so that the advice
 /// is not followed by errors that only follow from it.
-template <Misuse kMisuse, class F, class... Args>
+template <CallMisuse kMisuse, class F, class... Args>
 struct AllowedCall : ObeyRules<kMisuse> {
   using Parameters = std::tuple<>;
   using Result = void;
   static constexpr bool kTakesStopToken = false;
 };
 template <class F, class... Args>
-struct AllowedCall<Misuse::none, F, Args...> {
+struct AllowedCall<CallMisuse::none, F, Args...> {
   using Parameters = typename CallParts<F, Args...>::Parameters;
   using Result = std::decay_t<typename CallParts<F, Args...>::Invoked::type>;
   static constexpr bool kTakesStopToken = CallParts<F, Args...>::Shape::kTakesStopToken;

@@ -8,28 +8,25 @@
 #include <type_traits>
 #include <utility>
 
+#include <killable/detail/crossing.hpp>
+
 /// The shape of a call: which parameters its arguments fill, and whether a stop token
 /// goes before them. It is the function's own where it has just one signature, since
 /// converting the arguments in the host is what a plain call would do; else it is the
 /// arguments'.
 namespace killable::detail {
 
-template <class... Ts>
-struct TypeList {
-  static constexpr std::size_t kSize = sizeof...(Ts);
-};
-
 // The parameters of a callable with just one signature. `noexcept` converts away.
 template <class R, class... P>
-TypeList<P...> parameters_of(R (*)(P...));
+Types<P...> parameters_of(R (*)(P...));
 template <class C, class R, class... P>
-TypeList<P...> parameters_of(R (C::*)(P...));
+Types<P...> parameters_of(R (C::*)(P...));
 template <class C, class R, class... P>
-TypeList<P...> parameters_of(R (C::*)(P...) const);
+Types<P...> parameters_of(R (C::*)(P...) const);
 template <class C, class R, class... P>
-TypeList<P...> parameters_of(R (C::*)(P...) &);
+Types<P...> parameters_of(R (C::*)(P...) &);
 template <class C, class R, class... P>
-TypeList<P...> parameters_of(R (C::*)(P...) const&);
+Types<P...> parameters_of(R (C::*)(P...) const&);
 
 /// `void` where the parameters depend on the arguments: templates and overload sets.
 template <class F>
@@ -75,25 +72,25 @@ struct CallShape {  // no known signature
       return std::is_invocable_v<F&, std::stop_token, Argument<Args>...>;
   }
   static constexpr bool kTakesStopToken = takes_stop_token();
-  using Declared = TypeList<Argument<Args>...>;
+  using Declared = Types<Argument<Args>...>;
 };
 template <class F, class... P, class... Args>
-struct CallShape<F, TypeList<P...>, Args...> {
+struct CallShape<F, Types<P...>, Args...> {
   static constexpr bool kTakesStopToken = false;
-  using Declared = TypeList<P...>;
+  using Declared = Types<P...>;
 };
 template <class F, class First, class... P, class... Args>
 requires std::is_same_v<std::remove_cvref_t<First>, std::stop_token>
-struct CallShape<F, TypeList<First, P...>, Args...> {
+struct CallShape<F, Types<First, P...>, Args...> {
   static constexpr bool kTakesStopToken = true;
-  using Declared = TypeList<P...>;
+  using Declared = Types<P...>;
 };
 
 /// The first `kCount` of the declared parameters, decayed: the others have defaults.
 template <class Declared, std::size_t kCount>
 struct StoredParameters;
 template <class... P, std::size_t kCount>
-struct StoredParameters<TypeList<P...>, kCount> {
+struct StoredParameters<Types<P...>, kCount> {
   template <std::size_t... I>
   static auto first(std::index_sequence<I...>)
       -> std::tuple<std::decay_t<std::tuple_element_t<I, std::tuple<P...>>>...>;
