@@ -1,0 +1,16 @@
+// A user's program: it links killable::killable and writes nothing but the call.
+
+#include <killable/killable.hpp>
+
+#include <unistd.h>
+#include <cstdio>
+
+int add(int a, int b) { return a + b; }
+pid_t where() { return getpid(); }
+
+int main() {
+  const int sum = killable::call(add, 2, 3);
+  const bool elsewhere = killable::call(where) != getpid();
+  std::printf("hooked: 2 + 3 = %d, in %s process\n", sum, elsewhere ? "another" : "this");
+  return sum == 5 && elsewhere ? 0 : 1;
+}
