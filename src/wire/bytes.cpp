@@ -39,8 +39,9 @@ void Source::fail_budget(std::uint64_t count, std::uint64_t size) const {
                    std::to_string(memory_budget_) + " bytes left");
 }
 
-void Source::fail_depth() const {
-  throw CodecError("cannot decode: nested deeper than " + std::to_string(kMaxDepth));
+void Nested::fail_depth() {
+  throw CodecError("cannot encode or decode a value nested deeper than " +
+                   std::to_string(kMaxDepth));
 }
 
 }  // namespace killable::detail

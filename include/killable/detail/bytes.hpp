@@ -11,8 +11,38 @@
 /// end. Both are plain memory; neither knows what a value is (archive.hpp does).
 namespace killable::detail {
 
+/// What bounds the nesting of a value, at either end, so that neither a cycle of pointers
+/// nor a hostile worker can overflow the stack.
+class Nested {
+ public:
+  static constexpr int kMaxDepth = 128;
+
+  /// One level, for as long as it lives. Throws CodecError below the deepest.
+  class Nesting {
+   public:
+    explicit Nesting(Nested& end) : end_(end) {
+      if (end_.depth_ == kMaxDepth) fail_depth();
+      ++end_.depth_;
+    }
+    ~Nesting() { --end_.depth_; }
+    Nesting(const Nesting&) = delete;
+    Nesting& operator=(const Nesting&) = delete;
+
+   private:
+    Nested& end_;
+  };
+
+ protected:
+  ~Nested() = default;
+
+ private:
+  [[noreturn]] static void fail_depth();
+
+  int depth_ = 0;
+};
+
 /// Growing output in one contiguous block. Throws LimitExceeded where it may not grow.
-class Sink {
+class Sink : public Nested {
  public:
   Sink(const Sink&) = delete;
   Sink& operator=(const Sink&) = delete;
@@ -76,7 +106,7 @@ class FixedSink final : public Sink {
 /// Bytes to decode, with budgets, since they may come from a hostile worker. They may
 /// even change while they are read: each byte is loaded once, into private memory, and
 /// only that copy is checked and used. Throws CodecError for whatever does not fit.
-class Source {
+class Source : public Nested {
  public:
   /// `memory_budget` bounds the memory, in bytes, that decoding may allocate.
   Source(std::span<const std::byte> bytes, std::uint64_t memory_budget)
@@ -107,32 +137,13 @@ class Source {
     memory_budget_ -= count * size;
   }
 
-  /// Bounds the nesting of what is decoded, so that it cannot overflow the stack.
-  class Nesting {
-   public:
-    explicit Nesting(Source& source) : source_(source) {
-      if (source.depth_ == kMaxDepth) source.fail_depth();
-      ++source.depth_;
-    }
-    ~Nesting() { --source_.depth_; }
-    Nesting(const Nesting&) = delete;
-    Nesting& operator=(const Nesting&) = delete;
-
-   private:
-    Source& source_;
-  };
-
-  static constexpr int kMaxDepth = 128;
-
  private:
   [[noreturn]] void fail_short(std::size_t size) const;
   [[noreturn]] void fail_budget(std::uint64_t count, std::uint64_t size) const;
-  [[noreturn]] void fail_depth() const;
 
   std::span<const std::byte> bytes_;
   std::size_t position_ = 0;
   std::uint64_t memory_budget_;
-  int depth_ = 0;
 };
 
 }  // namespace killable::detail
