@@ -1,0 +1,9 @@
+#pragma once
+
+/// Everything of killable.
+#include <killable/errors.hpp>
+#include <killable/killable_thread.hpp>
+#include <killable/options.hpp>
+#include <killable/report.hpp>
+#include <killable/runtime.hpp>
+#include <killable/this_worker.hpp>

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+/// The process-wide part of the library: one guard and one fork server for all calls. It
+/// starts with the first call and needs nothing from here; these are for programs that
+/// want it otherwise.
+namespace killable {
+
+struct Config {
+  /// Workers forked ahead of need: a call that finds one starts in the time of a wake.
+  /// Each costs some 100 KB of memory. Zero: every call waits for a fork.
+  std::size_t spare_workers = 2;
+
+  /// The program that serves calls where the host's own image cannot: absolute path of
+  /// killable-worker. Empty: the environment's KILLABLE_WORKER, else where it was
+  /// installed.
+  std::string worker_path = {};
+};
+
+/// Replaces the configuration. Applies to what is started afterwards.
+/// Thread-safe. Throws std::invalid_argument for a relative worker_path.
+void configure(Config config);
+
+/// Starts the fork server and the spares now instead of at the first call.
+/// Blocks until they are ready. Thread-safe. Throws StartError.
+void warm_up();
+
+/// For programs without the hook before main, linked with killable::core: to be called
+/// first thing in main. Does not return in a process that was executed as one of ours.
+void init(int argc, char** argv);
+
+}  // namespace killable

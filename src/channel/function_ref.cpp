@@ -1,0 +1,85 @@
+#include <killable/detail/function_ref.hpp>
+
+#include <cerrno>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <killable/errors.hpp>
+
+#include "os/image.hpp"
+
+namespace killable::detail {
+
+namespace {
+
+constexpr std::size_t kMaxBuildIdBytes = 64;
+constexpr std::size_t kMaxPathBytes = 4096;
+
+[[noreturn]] void fail(int error, const std::string& why) {
+  throw StartError(error, std::generic_category(), "cannot name the function: " + why);
+}
+
+void encode_block(Sink& sink, const void* bytes, std::size_t size) {
+  const std::uint64_t length = size;
+  sink.write(&length, sizeof length);
+  sink.write(bytes, size);
+}
+
+template <class Block>
+Block decode_block(Source& source, std::size_t max_size) {
+  std::uint64_t length = 0;
+  source.read(&length, sizeof length);
+  if (length > max_size) throw CodecError("cannot decode a function's name: too long");
+  Block block(static_cast<std::size_t>(length), {});
+  source.read(block.data(), block.size());
+  return block;
+}
+
+/// The loader keeps a path as dlopen(3) was given it, and the worker may have another
+/// working directory.
+std::string absolute_path(const std::string& path) {
+  if (path.empty()) return path;
+  std::error_code ignored;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, ignored);
+  return absolute.empty() ? path : absolute.string();
+}
+
+os::Module load(const std::string& path, std::span<const std::byte> build_id) {
+  if (path.empty())
+    fail(ENOEXEC, "it lies in the host's program, and the worker runs another");
+  try {
+    os::load_module(path);
+  } catch (const std::runtime_error& error) {
+    fail(ENOENT, std::string("its module cannot be loaded: ") + error.what());
+  }
+  if (std::optional<os::Module> module = os::find_module(build_id)) return *module;
+  fail(ESTALE, path + " is not the build that the host has loaded (build-ids differ)");
+}
+
+}  // namespace
+
+void encode_function(Sink& sink, AnyFunction function) {
+  const auto address = reinterpret_cast<std::uintptr_t>(function);
+  const std::optional<os::Module> module = os::module_of(address);
+  if (!module) fail(EFAULT, "its address lies in no loaded module");
+  if (module->build_id.empty() && !module->path.empty())
+    fail(ENOEXEC, module->path + " has no build-id; link it with -Wl,--build-id");
+  const std::string path = absolute_path(module->path);
+  const std::uint64_t offset = address - module->base;
+  encode_block(sink, module->build_id.data(), module->build_id.size());
+  encode_block(sink, path.data(), path.size());
+  sink.write(&offset, sizeof offset);
+}
+
+AnyFunction decode_function(Source& source) {
+  const auto build_id = decode_block<std::vector<std::byte>>(source, kMaxBuildIdBytes);
+  const auto path = decode_block<std::string>(source, kMaxPathBytes);
+  std::uint64_t offset = 0;
+  source.read(&offset, sizeof offset);
+  std::optional<os::Module> module = os::find_module(build_id);
+  if (!module) module = load(path, build_id);
+  return reinterpret_cast<AnyFunction>(module->base + offset);
+}
+
+}  // namespace killable::detail

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace killable::channel {
+
+/// A shared mapping of a memfd, unmapped when its owner goes. Keeps no descriptor.
+class Mapping {
+ public:
+  enum class Access { read_only, read_write };
+
+  Mapping() noexcept;
+  /// Maps `size` bytes of `memfd` from its beginning. Throws std::system_error that names
+  /// `what`. See mmap(2).
+  Mapping(int memfd, Access access, std::uint64_t size, const std::string& what);
+  Mapping(Mapping&&) noexcept;
+  Mapping& operator=(Mapping&&) noexcept;
+  ~Mapping();
+
+  std::span<std::byte> bytes() const noexcept;
+
+ private:
+  struct Region;
+  std::unique_ptr<Region> region_;
+};
+
+}  // namespace killable::channel

@@ -1,0 +1,84 @@
+#include "channel/slot.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include <killable/errors.hpp>
+
+#include "os/deadline.hpp"
+#include "os/memfd.hpp"
+
+namespace killable::channel {
+
+namespace {
+
+/// What the host maps of every slot at once: enough for most results.
+constexpr std::uint64_t kWindowBytes = std::uint64_t{64} << 10;
+
+constexpr std::uint64_t kPageBytes = 4096;
+
+std::uint64_t slot_bytes(std::uint64_t max_result_bytes) {
+  const std::uint64_t result =
+      std::max<std::uint64_t>(max_result_bytes, wire::kMinResultBytes);
+  return wire::kSlotResultOffset + (result + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
+wire::SlotHeader& header_of(const Mapping& mapping) {
+  // Atomics that are lock-free are plain words, and fresh memfd memory is all zero.
+  return *reinterpret_cast<wire::SlotHeader*>(mapping.bytes().data());
+}
+
+}  // namespace
+
+HostSlot::HostSlot(std::uint64_t max_result_bytes)
+    : memfd_(os::create_memfd("the slot", slot_bytes(max_result_bytes))),
+      bytes_(slot_bytes(max_result_bytes)) {
+  os::seal_seals(memfd_.get(), "the slot");
+  mapping_ = Mapping(memfd_.get(), Mapping::Access::read_only,
+                     std::min(bytes_, kWindowBytes), "the slot");
+}
+
+std::optional<Committed> HostSlot::committed(wire::WorkerId worker) const {
+  const wire::SlotHeader& header = header_of(mapping_);
+  const std::uint64_t commit = header.commit.load(std::memory_order_acquire);
+  if (commit == 0) return std::nullopt;
+  const Committed copy{
+      .kind = wire::ResultKind{header.kind.load(std::memory_order_relaxed)},
+      .length = header.length.load(std::memory_order_relaxed),
+      .committed_at_ns = header.committed_at_ns.load(std::memory_order_relaxed)};
+  if (commit != wire::commit_word(worker))
+    throw ProtocolViolation("the worker's commit word is not its own");
+  if (copy.kind != wire::ResultKind::value && copy.kind != wire::ResultKind::exception)
+    throw ProtocolViolation("the worker committed a result of unknown kind " +
+                            std::to_string(static_cast<std::uint32_t>(copy.kind)));
+  if (copy.length > bytes_ - wire::kSlotResultOffset)
+    throw ProtocolViolation("the worker committed a result of " +
+                            std::to_string(copy.length) + " bytes into a slot of " +
+                            std::to_string(bytes_));
+  return copy;
+}
+
+std::span<const std::byte> HostSlot::result(const Committed& committed) {
+  const std::uint64_t end = wire::kSlotResultOffset + committed.length;
+  if (end > mapping_.bytes().size())
+    mapping_ = Mapping(memfd_.get(), Mapping::Access::read_only, end, "the result");
+  return mapping_.bytes().subspan(wire::kSlotResultOffset, committed.length);
+}
+
+WorkerSlot::WorkerSlot(int memfd, std::uint64_t bytes)
+    : mapping_(memfd, Mapping::Access::read_write, bytes, "the slot") {}
+
+std::span<std::byte> WorkerSlot::result_memory() const noexcept {
+  return mapping_.bytes().subspan(wire::kSlotResultOffset);
+}
+
+void WorkerSlot::commit(wire::WorkerId worker, wire::ResultKind kind,
+                        std::uint64_t length) noexcept {
+  wire::SlotHeader& header = header_of(mapping_);
+  header.kind.store(static_cast<std::uint32_t>(kind), std::memory_order_relaxed);
+  header.length.store(length, std::memory_order_relaxed);
+  header.committed_at_ns.store(os::monotonic_ns(), std::memory_order_relaxed);
+  header.commit.store(wire::commit_word(worker), std::memory_order_release);
+}
+
+}  // namespace killable::channel

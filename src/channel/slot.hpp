@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "channel/mapping.hpp"
+#include "os/unique_fd.hpp"
+#include "wire/slot_format.hpp"
+
+namespace killable::channel {
+
+/// What a worker committed, copied out of its slot and checked.
+struct Committed {
+  wire::ResultKind kind;
+  std::uint64_t length;
+  std::uint64_t committed_at_ns;
+};
+
+/// The host's side of a slot: makes it, and believes nothing in it. Not thread-safe.
+class HostSlot {
+ public:
+  /// A slot for results of up to `max_result_bytes`. Throws std::system_error.
+  explicit HostSlot(std::uint64_t max_result_bytes);
+
+  int memfd() const noexcept { return memfd_.get(); }
+  std::uint64_t bytes() const noexcept { return bytes_; }
+
+  /// What `worker` has committed; empty if nothing yet. Throws ProtocolViolation if the
+  /// commit does not hold what a commit must hold.
+  std::optional<Committed> committed(wire::WorkerId worker) const;
+
+  /// The committed result, in place. Its bytes can change under the reader for as long as
+  /// any process of the worker lives. Throws std::system_error if it cannot be mapped.
+  std::span<const std::byte> result(const Committed& committed);
+
+ private:
+  os::UniqueFd memfd_;
+  std::uint64_t bytes_;
+  Mapping mapping_;  ///< The beginning; all of it once a large result was asked for.
+};
+
+/// The worker's side.
+class WorkerSlot {
+ public:
+  WorkerSlot(int memfd, std::uint64_t bytes);
+
+  /// Where the result is to be written.
+  std::span<std::byte> result_memory() const noexcept;
+
+  /// Publishes the first `length` bytes of it.
+  void commit(wire::WorkerId worker, wire::ResultKind kind,
+              std::uint64_t length) noexcept;
+
+ private:
+  Mapping mapping_;
+};
+
+}  // namespace killable::channel

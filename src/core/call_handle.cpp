@@ -1,0 +1,67 @@
+#include <killable/detail/call_handle.hpp>
+
+#include <utility>
+#include <vector>
+
+#include "core/call.hpp"
+#include "os/deadline.hpp"
+
+namespace killable::detail {
+
+namespace {
+
+os::Deadline deadline_in(std::optional<std::chrono::nanoseconds> timeout) {
+  return timeout ? os::Deadline::in(*timeout) : os::Deadline::never();
+}
+
+}  // namespace
+
+CallHandle::CallHandle(CallRequest request)
+    : call_(std::make_shared<core::Call>(std::move(request))) {}
+CallHandle::CallHandle(CallHandle&&) noexcept = default;
+CallHandle& CallHandle::operator=(CallHandle&&) noexcept = default;
+CallHandle::~CallHandle() = default;
+
+void CallHandle::start() { call_->start(); }
+void CallHandle::run() { call_->run(); }
+void CallHandle::join() { call_->join(os::Deadline::never()); }
+
+bool CallHandle::join(std::chrono::nanoseconds timeout) {
+  return call_->join(os::Deadline::in(timeout));
+}
+
+pid_t CallHandle::get_id() const { return call_->get_id(); }
+const std::string& CallHandle::name() const noexcept { return call_->name(); }
+bool CallHandle::request_stop() { return call_->request_stop(); }
+
+void CallHandle::raise_exception() noexcept {
+  call_->end(wire::EndMode::terminate, std::chrono::nanoseconds{0});
+}
+
+void CallHandle::kill() noexcept {
+  call_->end(wire::EndMode::kill, call_->grace_period());
+}
+
+void CallHandle::kill(std::chrono::milliseconds grace_period) noexcept {
+  call_->end(wire::EndMode::kill, grace_period);
+}
+
+State CallHandle::state() const noexcept { return call_->state(); }
+Report CallHandle::report() const { return call_->report(); }
+Source CallHandle::result() const { return call_->result(); }
+
+std::optional<std::size_t> wait_any_of(std::span<const CallHandle* const> handles,
+                                       std::optional<std::chrono::nanoseconds> timeout) {
+  std::vector<core::Call*> calls;
+  for (const CallHandle* handle : handles) calls.push_back(handle->call_.get());
+  const os::Deadline deadline = deadline_in(timeout);
+  while (!calls.empty()) {
+    for (std::size_t i = 0; i < calls.size(); ++i)
+      if (calls[i]->join(os::Deadline::in(std::chrono::nanoseconds{0}))) return i;
+    if (deadline.passed()) break;
+    core::Call::await_news(calls, deadline);
+  }
+  return std::nullopt;
+}
+
+}  // namespace killable::detail

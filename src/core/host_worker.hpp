@@ -1,0 +1,31 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+
+#include "channel/slot.hpp"
+#include "os/pidfd.hpp"
+#include "os/seqpacket.hpp"
+#include "os/unique_fd.hpp"
+#include "wire/control.hpp"
+
+namespace killable::core {
+
+/// What a thread watches while it waits for a call's end. Shared by those that wait, so
+/// that none polls a number that another has closed.
+struct Watch {
+  os::UniqueFd bell;
+  os::Pidfd pidfd;
+};
+
+/// One worker, as the host holds it.
+struct HostWorker {
+  wire::WorkerId id;
+  pid_t pid;
+  channel::HostSlot slot;
+  os::SeqPacket channel;
+  std::shared_ptr<Watch> watch;
+};
+
+}  // namespace killable::core

@@ -1,0 +1,87 @@
+#include "core/outcome.hpp"
+
+#include <signal.h>
+#include <string.h>
+
+#include <chrono>
+#include <sstream>
+
+#include <killable/errors.hpp>
+
+namespace killable::core {
+
+namespace {
+
+using std::chrono::nanoseconds;
+
+nanoseconds span_between(std::uint64_t from_ns, std::uint64_t to_ns) {
+  return to_ns < from_ns ? nanoseconds{0} : nanoseconds(to_ns - from_ns);
+}
+
+State state_of(const wire::Ended& ended, const Report& report) {
+  switch (ended.by) {
+    case wire::EndedBy::kill: return State::killed;
+    case wire::EndedBy::timeout: return State::timed_out;
+    case wire::EndedBy::terminate:
+      // Our SIGTERM is the reason only if the worker let itself be ended by it.
+      if (report.signal == SIGTERM) return State::killed;
+      break;
+    case wire::EndedBy::itself:
+    case wire::EndedBy::release: break;
+  }
+  return report.signal ? State::crashed : State::exited;
+}
+
+std::string signal_name(int signal) {
+  const char* name = ::sigabbrev_np(signal);
+  const char* description = ::sigdescr_np(signal);
+  if (name == nullptr || description == nullptr) return std::to_string(signal);
+  return std::to_string(signal) + " (SIG" + name + ": " + description + ")";
+}
+
+std::string milliseconds_text(nanoseconds duration) {
+  std::ostringstream text;
+  text << std::chrono::duration<double, std::milli>(duration).count() << " ms";
+  return text.str();
+}
+
+}  // namespace
+
+Report report_of(const wire::Ended& ended, std::uint64_t started_at_ns) {
+  Report report;
+  if (ended.code == CLD_EXITED)
+    report.exit_code = ended.status;
+  else
+    report.signal = ended.status;
+  report.state = state_of(ended, report);
+  report.wall = span_between(
+      ended.entered_at_ns == 0 ? started_at_ns : ended.entered_at_ns, ended.ended_at_ns);
+  report.user_cpu = nanoseconds(ended.user_cpu_ns);
+  report.system_cpu = nanoseconds(ended.system_cpu_ns);
+  report.max_rss_bytes = ended.max_rss_bytes;
+  return report;
+}
+
+void throw_outcome(const Report& report, const std::string& title,
+                   const Options& options) {
+  switch (report.state) {
+    case State::killed: throw Killed(title + " was killed", report);
+    case State::timed_out: {
+      const nanoseconds timeout = options.timeout.value_or(nanoseconds{0});
+      throw TimedOut(
+          title + " ran longer than its timeout of " + milliseconds_text(timeout),
+          timeout, report);
+    }
+    case State::crashed:
+      throw WorkerCrashed(
+          title + " was ended by signal " + signal_name(report.signal.value_or(0)),
+          report.signal.value_or(0), report);
+    case State::exited:
+      throw WorkerExited(title + " ended itself with exit status " +
+                             std::to_string(report.exit_code.value_or(0)),
+                         report.exit_code.value_or(0), report);
+    default: throw WorkerLost(title + " was lost: the fork server ended");
+  }
+}
+
+}  // namespace killable::core

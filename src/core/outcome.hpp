@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+
+#include <killable/options.hpp>
+#include <killable/report.hpp>
+
+#include "wire/control.hpp"
+
+namespace killable::core {
+
+/// What the fork server's report says of an end without a committed result: which state,
+/// and the evidence. `started_at_ns` stands in where the function was never entered.
+Report report_of(const wire::Ended& ended, std::uint64_t started_at_ns);
+
+/// Throws the error for a call that ended with `report.state`, which is neither
+/// `returned` nor `threw`. `title` names the call in the text.
+[[noreturn]] void throw_outcome(const Report& report, const std::string& title,
+                                const Options& options);
+
+}  // namespace killable::core

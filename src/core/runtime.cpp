@@ -1,0 +1,82 @@
+#include "core/runtime.hpp"
+
+#include <pthread.h>
+
+#include <stdexcept>
+#include <utility>
+
+#include "spawn/image.hpp"
+#include "spawn/launch.hpp"
+
+namespace killable {
+
+namespace core {
+
+Runtime& Runtime::instance() {
+  // Never destroyed: threads may outlive main, and handles static storage. The guard
+  // cleans up when the process ends, however it ends.
+  static auto* runtime = new Runtime();
+  return *runtime;
+}
+
+Runtime::Runtime() {
+  ::pthread_atfork(&before_fork, &after_fork_in_parent, &after_fork_in_child);
+}
+
+std::shared_ptr<Session> Runtime::session() {
+  const std::lock_guard lock(mutex_);
+  if (session_ == nullptr || session_->is_lost())
+    session_ = std::make_shared<Session>(
+        spawn::launch_guard(spawn::choose_image(config_.worker_path)),
+        config_.spare_workers);
+  return session_;
+}
+
+std::shared_ptr<Session> Runtime::forked_session() {
+  // Not under the lock, which before_fork() takes. No spares: they would hold the memory.
+  return std::make_shared<Session>(spawn::fork_guard(), 0);
+}
+
+void Runtime::configure(Config config) {
+  if (!config.worker_path.empty() && config.worker_path.front() != '/')
+    throw std::invalid_argument("Config::worker_path must be absolute: " +
+                                config.worker_path);
+  const std::lock_guard lock(mutex_);
+  config_ = std::move(config);
+}
+
+Config Runtime::config() {
+  const std::lock_guard lock(mutex_);
+  return config_;
+}
+
+void Runtime::before_fork() noexcept {
+  Runtime& runtime = instance();
+  runtime.mutex_.lock();
+  if (runtime.session_) runtime.session_->lock_for_fork();
+}
+
+void Runtime::after_fork_in_parent() noexcept {
+  Runtime& runtime = instance();
+  if (runtime.session_) runtime.session_->unlock_after_fork();
+  runtime.mutex_.unlock();
+}
+
+void Runtime::after_fork_in_child() noexcept {
+  Runtime& runtime = instance();
+  if (runtime.session_) {
+    runtime.session_->abandon_in_child();
+    runtime.session_->unlock_after_fork();
+    // Handles that the child has copies of keep it alive; a new call gets a new one.
+    runtime.session_.reset();
+  }
+  runtime.mutex_.unlock();
+}
+
+}  // namespace core
+
+void configure(Config config) { core::Runtime::instance().configure(std::move(config)); }
+
+void warm_up() { core::Runtime::instance().session()->await_spares(); }
+
+}  // namespace killable

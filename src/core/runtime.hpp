@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include <killable/runtime.hpp>
+
+#include "core/session.hpp"
+
+namespace killable::core {
+
+/// The process's session, made at the first need and again after a loss or a fork(2), and
+/// its configuration. The library's only singleton. Thread-safe.
+class Runtime {
+ public:
+  static Runtime& instance();
+
+  /// The current session; launches one if there is none. Throws StartError.
+  std::shared_ptr<Session> session();
+  /// A session of its own for one call, by a fork of this process. Throws StartError.
+  std::shared_ptr<Session> forked_session();
+
+  void configure(Config config);
+  /// Where killable-worker was configured to be.
+  Config config();
+
+ private:
+  Runtime();
+
+  // A child of fork(2) has copies of the session's descriptors, and the guard would not
+  // see its host die while such a copy lives. The locks make sure that the copy is whole.
+  static void before_fork() noexcept;
+  static void after_fork_in_parent() noexcept;
+  static void after_fork_in_child() noexcept;
+
+  std::mutex mutex_;
+  Config config_;
+  std::shared_ptr<Session> session_;
+};
+
+}  // namespace killable::core

@@ -1,0 +1,236 @@
+#include "core/session.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <system_error>
+#include <utility>
+
+#include <killable/options.hpp>
+
+#include "channel/bell.hpp"
+#include "os/errno_error.hpp"
+
+namespace killable::core {
+
+namespace {
+
+using std::chrono::nanoseconds;
+
+/// Given out once each in this process, whichever session it is for.
+std::atomic<wire::WorkerId> next_worker_id{1};
+
+std::int64_t count_of(nanoseconds duration) noexcept { return duration.count(); }
+
+}  // namespace
+
+Session::Session(os::SeqPacket control, std::size_t spare_workers)
+    : spare_workers_(spare_workers), control_(std::move(control)) {}
+
+std::optional<HostWorker> Session::take_worker(const Request& request) {
+  Lock lock(mutex_);
+  while (is_plain(request) && !spares_.empty() && !lost_) {
+    Asked spare = std::move(spares_.front());
+    const wire::WorkerId id = spare.id;
+    spares_.pop_front();
+    try {
+      std::optional<HostWorker> worker = await_worker(lock, std::move(spare));
+      if (worker && !worker->watch->pidfd.has_ended()) return worker;
+      records_.erase(id);
+    } catch (const std::system_error&) {
+      // That one could not be forked when it was asked for; now may be another time.
+    }
+  }
+  if (lost_) return std::nullopt;
+  return await_worker(lock, ask(request));
+}
+
+bool Session::is_plain(const Request& request) const noexcept {
+  return !request.spawn && request.max_result_bytes == Options().max_result_bytes;
+}
+
+Session::Asked Session::ask(const Request& request) {
+  channel::HostSlot slot(request.max_result_bytes);
+  os::UniqueFd bell = channel::make_bell();
+  auto [host_end, worker_end] = os::SeqPacket::make_pair();
+  host_end.refuse_messages();
+  const wire::WorkerId id = next_worker_id.fetch_add(1);
+  const wire::Fork fork{
+      .spawn = request.spawn ? 1u : 0u, .worker = id, .slot_bytes = slot.bytes()};
+  send(fork, std::array{slot.memfd(), bell.get(), worker_end.get()});
+  records_.emplace(id, Record{});
+  return {id, std::move(slot), std::move(bell), std::move(host_end)};
+}
+
+std::optional<HostWorker> Session::await_worker(Lock& lock, Asked asked) {
+  const auto found = records_.find(asked.id);
+  pump_until(lock, os::Deadline::never(), [&] { return found->second.is_decided(); });
+  Record& record = found->second;
+  if (!record.is_decided()) return std::nullopt;
+  if (record.fork_error != 0) {
+    const int error = record.fork_error;
+    records_.erase(found);
+    os::throw_errno(error, "fork a worker");
+  }
+  return HostWorker{
+      .id = asked.id,
+      .pid = record.pid,
+      .slot = std::move(asked.slot),
+      .channel = std::move(asked.channel),
+      .watch = std::make_shared<Watch>(std::move(asked.bell), std::move(record.pidfd))};
+}
+
+void Session::refill() noexcept {
+  Lock lock(mutex_);
+  try {
+    fill_spares(lock);
+  } catch (const std::exception&) {
+    // Spares are a convenience: the next start that needs one will say what is short.
+  }
+}
+
+void Session::fill_spares(const Lock&) {
+  const Request plain{.spawn = false, .max_result_bytes = Options().max_result_bytes};
+  while (!lost_ && spares_.size() < spare_workers_) spares_.push_back(ask(plain));
+}
+
+void Session::await_spares() {
+  Lock lock(mutex_);
+  fill_spares(lock);
+  pump_until(lock, os::Deadline::never(), [&] {
+    return std::ranges::all_of(
+        spares_, [&](const Asked& spare) { return records_.at(spare.id).is_decided(); });
+  });
+}
+
+void Session::arm(wire::WorkerId worker, nanoseconds timeout, nanoseconds grace) {
+  const Lock lock(mutex_);
+  send(wire::Arm{
+      .worker = worker, .timeout_ns = count_of(timeout), .grace_ns = count_of(grace)});
+}
+
+void Session::end(wire::WorkerId worker, wire::EndMode mode, nanoseconds grace) {
+  const Lock lock(mutex_);
+  send(wire::End{.mode = mode, .worker = worker, .grace_ns = count_of(grace)});
+}
+
+bool Session::await_ended(wire::WorkerId worker, const os::Deadline& deadline) {
+  Lock lock(mutex_);
+  return pump_until(lock, deadline, [&] {
+    const auto record = records_.find(worker);
+    return record == records_.end() || record->second.ended.has_value();
+  });
+}
+
+std::optional<wire::Ended> Session::ended(wire::WorkerId worker) {
+  const Lock lock(mutex_);
+  if (!pumping_) receive();
+  const auto record = records_.find(worker);
+  return record == records_.end() ? std::nullopt : record->second.ended;
+}
+
+void Session::forget(wire::WorkerId worker) {
+  const Lock lock(mutex_);
+  records_.erase(worker);
+}
+
+bool Session::flush() noexcept {
+  const Lock lock(mutex_);
+  if (control_.has_queued() && !pumping_) receive();
+  return lost_ || !control_.has_queued();
+}
+
+void Session::abandon_in_child() noexcept {
+  // Only this copy is closed: hanging up would end the parent's session.
+  lost_ = true;
+  spares_.clear();
+  records_.clear();
+  control_.close();
+}
+
+template <class Message>
+void Session::send(const Message& message, std::span<const int> fds) {
+  if (!lost_ && !control_.send(wire::bytes_of(message), fds)) lose();
+}
+
+/// Blocks until done(), the deadline or the session's loss; false only for the deadline.
+template <class Done>
+bool Session::pump_until(Lock& lock, const os::Deadline& deadline, Done done) {
+  while (!done() && !lost_) {
+    if (deadline.passed()) return false;
+    if (!pumping_) {
+      poll_control(lock, deadline);
+    } else if (deadline.is_never()) {
+      pumped_.wait(lock);
+    } else {
+      pumped_.wait_until(lock, deadline.instant());
+    }
+  }
+  return true;
+}
+
+void Session::poll_control(Lock& lock, const os::Deadline& deadline) {
+  const short events = static_cast<short>(POLLIN | (control_.has_queued() ? POLLOUT : 0));
+  std::array<pollfd, 1> fd{
+      pollfd{.fd = control_.socket().get(), .events = events, .revents = 0}};
+  pumping_ = true;
+  lock.unlock();
+  os::poll_until(fd, deadline);
+  lock.lock();
+  pumping_ = false;
+  receive();
+  pumped_.notify_all();
+}
+
+/// Takes in everything that has arrived, and sends what had to wait. Never blocks.
+void Session::receive() noexcept {
+  using Status = os::SeqPacket::Received::Status;
+  try {
+    if (!lost_ && !control_.flush()) lose();
+    while (!lost_) {
+      std::array<std::byte, wire::kMaxControlBytes> buffer;
+      os::SeqPacket::Received received = control_.socket().receive(buffer);
+      if (received.status == Status::would_block) return;
+      if (received.status == Status::closed) return lose();
+      dispatch(std::span(buffer).first(received.size), received.fds);
+    }
+  } catch (const std::exception&) {
+    lose();
+  }
+}
+
+void Session::dispatch(std::span<const std::byte> message,
+                       std::vector<os::UniqueFd>& fds) {
+  if (const auto forked = wire::parse<wire::Forked>(message)) {
+    const auto record = records_.find(forked->worker);
+    if (record == records_.end()) return;
+    if (fds.size() == 1) {
+      record->second.pid = forked->pid;
+      record->second.pidfd = os::Pidfd(std::move(fds[0]));
+    } else {
+      // The host has no descriptor left to receive the pidfd in.
+      record->second.fork_error = EMFILE;
+      send(wire::End{
+          .mode = wire::EndMode::kill, .worker = forked->worker, .grace_ns = 0});
+    }
+  } else if (const auto failed = wire::parse<wire::ForkFailed>(message)) {
+    const auto record = records_.find(failed->worker);
+    if (record != records_.end()) record->second.fork_error = failed->error;
+  } else if (const auto ended = wire::parse<wire::Ended>(message)) {
+    const auto record = records_.find(ended->worker);
+    if (record != records_.end()) record->second.ended = *ended;
+  }
+}
+
+/// Leaves the socket's number taken: another thread may be polling it. Hanging up matters
+/// when this end is the one that failed: then guard and fork server clean up now.
+void Session::lose() noexcept {
+  lost_ = true;
+  spares_.clear();
+  control_.socket().hang_up();
+}
+
+}  // namespace killable::core

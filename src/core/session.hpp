@@ -1,0 +1,116 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "core/host_worker.hpp"
+#include "os/deadline.hpp"
+#include "os/message_queue.hpp"
+#include "wire/control.hpp"
+
+namespace killable::core {
+
+/// One guard with its fork server, from launch to loss, as all host threads share it.
+///
+/// The library has no thread of its own in the host. What the fork server sends is taken
+/// from the control socket by whichever thread waits for some of it: one at a time polls
+/// the socket, dispatches everything that comes, and wakes the others, which wait on a
+/// condition variable and take over when it has what it wanted.
+///
+/// A session is lost when its control socket ends; by then the guard has seen to it that
+/// no process of the session is left. Thread-safe.
+class Session {
+ public:
+  /// Takes over the control socket of a fork server that has said Hello.
+  Session(os::SeqPacket control, std::size_t spare_workers);
+
+  /// A worker for one call: a spare if `request` is for a plain one, else a new one.
+  /// Blocks until the fork server has forked it. Empty: the session is lost. Throws
+  /// std::system_error if there are not enough descriptors, processes or memory.
+  struct Request {
+    bool spawn;
+    std::uint64_t max_result_bytes;
+  };
+  std::optional<HostWorker> take_worker(const Request& request);
+
+  /// Asks for the spares that are missing; does not wait for them.
+  void refill() noexcept;
+  /// Blocks until the spares are there, or the session is lost.
+  void await_spares();
+
+  void arm(wire::WorkerId worker, std::chrono::nanoseconds timeout,
+           std::chrono::nanoseconds grace);
+  void end(wire::WorkerId worker, wire::EndMode mode, std::chrono::nanoseconds grace);
+
+  /// Waits until the fork server has reported the worker's end. False: `deadline` came
+  /// first. True as well if the session is lost: then ended() stays empty.
+  bool await_ended(wire::WorkerId worker, const os::Deadline& deadline);
+  /// What was reported, after taking in what has arrived; never blocks.
+  std::optional<wire::Ended> ended(wire::WorkerId worker);
+  /// Nobody will ask about this worker again.
+  void forget(wire::WorkerId worker);
+
+  bool is_lost() const noexcept { return lost_; }
+
+  /// Sends what the socket did not take before; false if some is left.
+  bool flush() noexcept;
+
+  /// Around fork(2): see Runtime. In the child the session belongs to somebody else.
+  void lock_for_fork() { mutex_.lock(); }
+  void unlock_after_fork() { mutex_.unlock(); }
+  void abandon_in_child() noexcept;
+
+ private:
+  using Lock = std::unique_lock<std::mutex>;
+
+  /// What the fork server has said about one worker.
+  struct Record {
+    pid_t pid = 0;
+    os::Pidfd pidfd;
+    int fork_error = 0;
+    std::optional<wire::Ended> ended;
+
+    bool is_decided() const noexcept { return pid != 0 || fork_error != 0; }
+  };
+
+  /// A worker that was asked for; its record tells what became of that.
+  struct Asked {
+    wire::WorkerId id;
+    channel::HostSlot slot;
+    os::UniqueFd bell;
+    os::SeqPacket channel;
+  };
+
+  Asked ask(const Request& request);
+  std::optional<HostWorker> await_worker(Lock& lock, Asked asked);
+  bool is_plain(const Request& request) const noexcept;
+  void fill_spares(const Lock& lock);
+
+  template <class Message>
+  void send(const Message& message, std::span<const int> fds = {});
+  template <class Done>
+  bool pump_until(Lock& lock, const os::Deadline& deadline, Done done);
+  void poll_control(Lock& lock, const os::Deadline& deadline);
+  void receive() noexcept;
+  void dispatch(std::span<const std::byte> message, std::vector<os::UniqueFd>& fds);
+  void lose() noexcept;
+
+  const std::size_t spare_workers_;
+  std::mutex mutex_;
+  std::condition_variable pumped_;
+  bool pumping_ = false;
+  std::atomic<bool> lost_{false};
+  os::MessageQueue control_;
+  std::map<wire::WorkerId, Record> records_;
+  std::deque<Asked> spares_;
+};
+
+}  // namespace killable::core

@@ -1,0 +1,137 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <type_traits>
+
+/// Messages between the host and the fork server, over one SOCK_SEQPACKET socket that no
+/// worker has. Both ends are the same build of this library, so a message is its struct.
+///
+///   host -> fork server               fork server -> host
+///   Fork   + slot, bell, channel      Hello
+///   Arm                               Forked + pidfd  |  ForkFailed
+///   End                               Ended
+///
+/// Every message names its worker by an id that the host gives out once and never again,
+/// so what is late can be told from what is current.
+namespace killable::wire {
+
+using WorkerId = std::uint64_t;
+
+enum class ControlType : std::uint32_t {
+  fork = 1,
+  arm,
+  end,
+  hello,
+  forked,
+  fork_failed,
+  ended,
+};
+
+/// Asks for a worker. Descriptors: slot, bell, the worker's end of the channel.
+struct Fork {
+  static constexpr auto kType = ControlType::fork;
+  ControlType type = kType;
+  std::uint32_t spawn;  ///< 1: a fresh exec of the image, 0: a fork.
+  WorkerId worker;
+  std::uint64_t slot_bytes;
+};
+
+/// Limits the worker's call to `timeout_ns` from its entry. Sent before the call itself.
+struct Arm {
+  static constexpr auto kType = ControlType::arm;
+  ControlType type = kType;
+  std::uint32_t padding = 0;
+  WorkerId worker;
+  std::int64_t timeout_ns;
+  std::int64_t grace_ns;
+};
+
+/// How far End goes.
+enum class EndMode : std::uint32_t {
+  terminate = 1,  ///< SIGTERM only.
+  kill,           ///< SIGTERM, and SIGKILL to the tree after the grace period.
+  release,        ///< No SIGTERM: the result is in; SIGKILL after the grace period.
+};
+
+struct End {
+  static constexpr auto kType = ControlType::end;
+  ControlType type = kType;
+  EndMode mode;
+  WorkerId worker;
+  std::int64_t grace_ns;
+};
+
+/// The fork server is ready.
+struct Hello {
+  static constexpr auto kType = ControlType::hello;
+  ControlType type = kType;
+  std::int32_t guard_pid;
+  std::int32_t fork_server_pid;
+  std::uint32_t padding = 0;
+};
+
+/// The worker exists. Descriptor: its pidfd.
+struct Forked {
+  static constexpr auto kType = ControlType::forked;
+  ControlType type = kType;
+  std::int32_t pid;
+  WorkerId worker;
+};
+
+struct ForkFailed {
+  static constexpr auto kType = ControlType::fork_failed;
+  ControlType type = kType;
+  std::int32_t error;  ///< An errno(3) value.
+  WorkerId worker;
+};
+
+/// Which step of ours, if any, came before the worker's end.
+enum class EndedBy : std::uint32_t {
+  itself = 1,
+  terminate,  ///< Our SIGTERM alone had been sent.
+  kill,
+  timeout,
+  release,
+};
+
+/// The worker and all its descendants are gone.
+struct Ended {
+  static constexpr auto kType = ControlType::ended;
+  ControlType type = kType;
+  EndedBy by;
+  WorkerId worker;
+  std::int32_t code;    ///< siginfo_t::si_code: CLD_EXITED, CLD_KILLED, CLD_DUMPED.
+  std::int32_t status;  ///< siginfo_t::si_status: exit code or signal.
+  std::uint64_t entered_at_ns;  ///< CLOCK_MONOTONIC; 0: the function was not entered.
+  std::uint64_t ended_at_ns;
+  std::uint64_t user_cpu_ns;
+  std::uint64_t system_cpu_ns;
+  std::uint64_t max_rss_bytes;
+};
+
+/// Large enough for every message above.
+inline constexpr std::size_t kMaxControlBytes = 128;
+static_assert(sizeof(Ended) <= kMaxControlBytes);
+
+/// The message as an M; empty unless both its type and its exact size say so.
+template <class M>
+std::optional<M> parse(std::span<const std::byte> message) noexcept {
+  static_assert(std::is_trivially_copyable_v<M>);
+  if (message.size() != sizeof(M)) return std::nullopt;
+  M parsed{};
+  std::memcpy(&parsed, message.data(), sizeof parsed);
+  return parsed.type == M::kType ? std::optional(parsed) : std::nullopt;
+}
+
+template <class M>
+std::span<const std::byte> bytes_of(const M& message) noexcept {
+  static_assert(std::has_unique_object_representations_v<M>,
+                "padding would carry this process's memory to the other");
+  return std::as_bytes(std::span(&message, 1));
+}
+
+}  // namespace killable::wire

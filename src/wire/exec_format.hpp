@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstddef>
+
+/// How an exec'd image of ours knows what it is to be: its first argument, and
+/// descriptors at fixed numbers.
+///
+///   guard    argv = title kGuardArgument padding            descriptors: kControlFd
+///   worker   argv = title kWorkerArgument padding id bytes  descriptors: the four below
+///
+/// The padding is room for a longer title: what ps(1) shows is the memory of argv.
+namespace killable::wire {
+
+inline constexpr char kGuardArgument[] = "--killable-guard";
+inline constexpr char kWorkerArgument[] = "--killable-worker";
+inline constexpr std::size_t kTitlePadding = 64;
+
+inline constexpr int kControlFd = 3;
+
+inline constexpr int kChannelFd = 3;
+inline constexpr int kBellFd = 4;
+inline constexpr int kEntryFd = 5;  ///< Gone before the function is entered.
+inline constexpr int kSlotFd = 6;   ///< Gone once the slot is mapped.
+inline constexpr int kFirstFreeFd = 7;
+
+}  // namespace killable::wire

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "wire/control.hpp"
+
+/// The memory that a worker answers in, its slot: one memfd, made by the host, whose size
+/// is sealed. The worker alone writes it, the host alone reads it.
+///
+///   0      SlotHeader
+///   4096   the result: `length` bytes, an encoded value or an exception record
+///
+/// The worker writes the result, then kind, length and committed_at, and publishes
+/// `commit` last, with release order; then it rings the bell (an eventfd). The host loads
+/// `commit` with acquire order, copies the other fields once, checks the copies and uses
+/// only those.
+///
+/// A hostile worker can write anything here at any time. It can commit garbage: the
+/// length is checked against the slot's size, and the decoder trusts no byte of the
+/// result. It can ring without committing, or never: the host watches the worker's pidfd
+/// beside the bell.
+namespace killable::wire {
+
+enum class ResultKind : std::uint32_t { value = 1, exception = 2 };
+
+struct SlotHeader {
+  std::atomic<std::uint64_t> commit;  ///< commit_word(worker) once the result is whole.
+  std::atomic<std::uint64_t> length;
+  std::atomic<std::uint64_t> committed_at_ns;  ///< CLOCK_MONOTONIC.
+  std::atomic<std::uint32_t> kind;
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+inline constexpr std::size_t kSlotResultOffset = 4096;
+static_assert(sizeof(SlotHeader) <= kSlotResultOffset);
+
+/// Every slot has room for this much, however small max_result_bytes is: for exceptions.
+inline constexpr std::size_t kMinResultBytes = std::size_t{2} << 20;
+
+/// Differs for each worker, and from zero, which a fresh slot holds.
+constexpr std::uint64_t commit_word(WorkerId worker) noexcept {
+  return worker ^ 0x6b696c6c61626c65;  // "killable"
+}
+
+}  // namespace killable::wire

@@ -1,0 +1,340 @@
+#include "worker/fork_server.hpp"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "os/deadline.hpp"
+#include "os/errno_error.hpp"
+#include "os/fault.hpp"
+#include "os/message_queue.hpp"
+#include "os/pidfd.hpp"
+#include "wire/control.hpp"
+#include "worker/ladder.hpp"
+#include "worker/title.hpp"
+#include "worker/tree.hpp"
+#include "worker/worker_process.hpp"
+
+namespace killable::worker {
+
+namespace {
+
+using os::Fault;
+
+/// How a child ended, as waitid(2) tells it.
+struct Death {
+  pid_t pid = 0;
+  int code = 0;
+  int status = 0;
+  rusage usage{};
+};
+
+std::uint64_t nanoseconds_of(const timeval& time) noexcept {
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(time.tv_usec) * 1'000;
+}
+
+/// Reaps one child that has ended; empty pid if none has. Never blocks, also not on a
+/// child that is traced by another process, which cannot be reaped until its tracer is
+/// gone.
+Death reap_one() noexcept {
+  siginfo_t info{};
+  Death death;
+  // By number: only the system call itself gives the rusage. See waitid(2), "C library/
+  // kernel differences".
+  if (::syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | __WALL, &death.usage) !=
+      0)
+    return {};
+  death.pid = info.si_pid;
+  death.code = info.si_code;
+  death.status = info.si_status;
+  return death;
+}
+
+/// The soft limit on descriptors, raised to the hard one for the fork server itself: it
+/// holds two for each worker.
+class RaisedFdLimit {
+ public:
+  RaisedFdLimit() noexcept {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit raised = before_;
+    raised.rlim_cur = raised.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &raised);
+  }
+  /// For a worker, which inherits what the host had.
+  void restore() const noexcept { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+class ForkServer {
+ public:
+  ForkServer(os::SeqPacket control, pid_t guard);
+
+  /// Serves until the host or the guard is gone.
+  void run();
+
+ private:
+  struct Worker {
+    Ladder ladder;
+    Death death;
+    std::uint64_t ended_at_ns = 0;
+  };
+  using Workers = std::map<wire::WorkerId, Worker>;
+
+  bool receive();
+  void handle(std::span<const std::byte> message, std::vector<os::UniqueFd>& fds);
+  void handle_fork(const wire::Fork& request, std::vector<os::UniqueFd>& fds);
+  void in_parent(const wire::Fork& request, pid_t child, os::UniqueFd entry);
+  void fail_fork(const wire::Fork& request, int error);
+
+  template <class Step>
+  void with_ladder(wire::WorkerId worker, Step step);
+  void schedule(wire::WorkerId worker, const Ladder& ladder);
+  void run_timers();
+  os::Deadline next_timer() const;
+
+  void reap();
+  void bury();
+  void report(wire::WorkerId id, Worker& worker);
+
+  os::MessageQueue control_;
+  os::Pidfd guard_;
+  os::UniqueFd sigchld_;
+  RaisedFdLimit fd_limit_;
+  Workers workers_;
+  std::map<pid_t, wire::WorkerId> ids_;  ///< Of the workers that are not reaped yet.
+  std::vector<wire::WorkerId> dead_;     ///< Reaped, but what they left may still live.
+  /// When each ladder is due. An entry that its ladder no longer means is stale.
+  std::set<std::pair<os::Clock::time_point, wire::WorkerId>> timers_;
+  bool strangers_left_ = false;  ///< What dead workers left behind is still dying.
+};
+
+os::UniqueFd make_sigchld_fd() {
+  sigset_t only;
+  sigemptyset(&only);
+  sigaddset(&only, SIGCHLD);
+  ::sigprocmask(SIG_BLOCK, &only, nullptr);
+  os::UniqueFd fd(::signalfd(-1, &only, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) os::throw_errno(errno, "make a signalfd");
+  return fd;
+}
+
+ForkServer::ForkServer(os::SeqPacket control, pid_t guard)
+    : control_(std::move(control)),
+      guard_(os::Pidfd::open(guard)),
+      sigchld_(make_sigchld_fd()) {
+  // Opened before it is checked: had the guard ended already, the pid could be another's.
+  if (!guard_ || ::getppid() != guard) os::throw_errno(ESRCH, "watch the guard");
+  const wire::Hello hello{.guard_pid = guard, .fork_server_pid = ::getpid()};
+  control_.send(wire::bytes_of(hello));
+}
+
+void ForkServer::run() {
+  for (;;) {
+    const short control_events =
+        static_cast<short>(POLLIN | (control_.has_queued() ? POLLOUT : 0));
+    std::array<pollfd, 3> fds{
+        pollfd{.fd = control_.socket().get(), .events = control_events, .revents = 0},
+        pollfd{.fd = guard_.get(), .events = POLLIN, .revents = 0},
+        pollfd{.fd = sigchld_.get(), .events = POLLIN, .revents = 0}};
+    os::poll_until(fds, next_timer());
+    if (fds[1].revents != 0) return;
+    if (fds[2].revents != 0) reap();
+    if (fds[0].revents != 0 && (!control_.flush() || !receive())) return;
+    run_timers();
+    bury();
+  }
+}
+
+/// Handles every message that is there. False: the host is gone.
+bool ForkServer::receive() {
+  for (;;) {
+    std::array<std::byte, wire::kMaxControlBytes> buffer;
+    os::SeqPacket::Received received = control_.socket().receive(buffer);
+    using Status = os::SeqPacket::Received::Status;
+    if (received.status == Status::would_block) return true;
+    if (received.status == Status::closed) return false;
+    handle(std::span(buffer).first(received.size), received.fds);
+  }
+}
+
+void ForkServer::handle(std::span<const std::byte> message,
+                        std::vector<os::UniqueFd>& fds) {
+  using std::chrono::nanoseconds;
+  if (const auto fork = wire::parse<wire::Fork>(message)) {
+    handle_fork(*fork, fds);
+  } else if (const auto arm = wire::parse<wire::Arm>(message)) {
+    with_ladder(arm->worker, [&](Ladder& ladder) {
+      ladder.arm(nanoseconds(arm->timeout_ns), nanoseconds(arm->grace_ns));
+    });
+  } else if (const auto end = wire::parse<wire::End>(message)) {
+    os::fault_point(Fault::fork_server_before_end);
+    with_ladder(end->worker, [&](Ladder& ladder) {
+      switch (end->mode) {
+        case wire::EndMode::terminate: ladder.terminate(); break;
+        case wire::EndMode::kill: ladder.kill(nanoseconds(end->grace_ns)); break;
+        case wire::EndMode::release: ladder.release(nanoseconds(end->grace_ns)); break;
+      }
+    });
+  }
+}
+
+void ForkServer::handle_fork(const wire::Fork& request, std::vector<os::UniqueFd>& fds) {
+  if (fds.size() != 3) return fail_fork(request, EBADMSG);
+  os::UniqueFd entry(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!entry) return fail_fork(request, errno);
+  os::fault_point(Fault::fork_server_before_fork);
+  const pid_t self = ::getpid();
+  const pid_t child = ::fork();
+  if (child == -1) return fail_fork(request, errno);
+  if (child == 0) {
+    fd_limit_.restore();
+    become_worker({.id = request.worker,
+                   .slot_bytes = request.slot_bytes,
+                   .slot = fds[0].get(),
+                   .bell = fds[1].get(),
+                   .channel = fds[2].get(),
+                   .entry = entry.get(),
+                   .fork_server = self,
+                   .spawn = request.spawn != 0});
+  }
+  in_parent(request, child, std::move(entry));
+}
+
+void ForkServer::in_parent(const wire::Fork& request, pid_t child, os::UniqueFd entry) {
+  os::Pidfd pidfd = os::Pidfd::open(child);
+  if (!pidfd) {
+    const int error = errno;
+    // Not known as a worker, so it is a stranger: bury() sees to it.
+    ::kill(child, SIGKILL);
+    strangers_left_ = true;
+    return fail_fork(request, error);
+  }
+  os::fault_point(Fault::fork_server_after_fork);
+  const wire::Forked forked{.pid = child, .worker = request.worker};
+  control_.send(wire::bytes_of(forked), std::array{pidfd.get()});
+  ids_.emplace(child, request.worker);
+  workers_.emplace(
+      request.worker,
+      Worker{.ladder = Ladder(child, std::move(pidfd), std::move(entry)), .death = {}});
+}
+
+void ForkServer::fail_fork(const wire::Fork& request, int error) {
+  const wire::ForkFailed failed{.error = error, .worker = request.worker};
+  control_.send(wire::bytes_of(failed));
+}
+
+template <class Step>
+void ForkServer::with_ladder(wire::WorkerId worker, Step step) {
+  const auto found = workers_.find(worker);
+  if (found == workers_.end()) return;  // Ended, and its report is on its way.
+  step(found->second.ladder);
+  schedule(worker, found->second.ladder);
+}
+
+void ForkServer::schedule(wire::WorkerId worker, const Ladder& ladder) {
+  if (!ladder.timer().is_never()) timers_.emplace(ladder.timer().instant(), worker);
+}
+
+void ForkServer::run_timers() {
+  const os::Clock::time_point now = os::Clock::now();
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    const auto [due, worker] = *timers_.begin();
+    timers_.erase(timers_.begin());
+    const auto found = workers_.find(worker);
+    if (found == workers_.end()) continue;
+    const os::Deadline& timer = found->second.ladder.timer();
+    if (timer.is_never() || timer.instant() != due) continue;
+    with_ladder(worker, [](Ladder& ladder) { ladder.step(); });
+  }
+}
+
+os::Deadline ForkServer::next_timer() const {
+  constexpr std::chrono::milliseconds kStrangerPause{1};
+  const os::Deadline strangers =
+      strangers_left_ ? os::Deadline::in(kStrangerPause) : os::Deadline::never();
+  if (timers_.empty()) return strangers;
+  const os::Deadline timer = os::Deadline::at(timers_.begin()->first);
+  return strangers.is_never() || timer.instant() < strangers.instant() ? timer
+                                                                       : strangers;
+}
+
+/// Reaps every child that has ended. What a dead worker left behind is by now a child of
+/// this process: the kernel moves orphans before it tells of the death.
+void ForkServer::reap() {
+  // One read tells of any number of deaths: SIGCHLD does not queue.
+  signalfd_siginfo ignored;
+  while (::read(sigchld_.get(), &ignored, sizeof ignored) > 0) {
+  }
+  for (Death death = reap_one(); death.pid != 0; death = reap_one()) {
+    const auto id = ids_.find(death.pid);
+    if (id == ids_.end()) continue;
+    Worker& worker = workers_.at(id->second);
+    worker.death = death;
+    worker.ended_at_ns = os::monotonic_ns();
+    worker.ladder.died();
+    dead_.push_back(id->second);
+    ids_.erase(id);
+  }
+}
+
+/// Ends what dead workers left behind, and reports them once nothing of it is left.
+void ForkServer::bury() {
+  if (dead_.empty() && !strangers_left_) return;
+  strangers_left_ =
+      kill_strange_children([this](pid_t child) { return ids_.contains(child); }) != 0;
+  if (strangers_left_) return;
+  for (const wire::WorkerId id : dead_) {
+    const auto worker = workers_.find(id);
+    report(id, worker->second);
+    workers_.erase(worker);
+  }
+  dead_.clear();
+}
+
+void ForkServer::report(wire::WorkerId id, Worker& worker) {
+  os::fault_point(Fault::fork_server_before_ended);
+  const rusage& usage = worker.death.usage;
+  const wire::Ended ended{
+      .by = worker.ladder.by(),
+      .worker = id,
+      .code = worker.death.code,
+      .status = worker.death.status,
+      .entered_at_ns = worker.ladder.entered_at_ns(),
+      .ended_at_ns = worker.ended_at_ns,
+      .user_cpu_ns = nanoseconds_of(usage.ru_utime),
+      .system_cpu_ns = nanoseconds_of(usage.ru_stime),
+      .max_rss_bytes = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024};
+  control_.send(wire::bytes_of(ended));
+}
+
+}  // namespace
+
+void run_fork_server(os::SeqPacket control, pid_t guard) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  set_title("killable-server", "killable: fork server");
+  try {
+    ForkServer(std::move(control), guard).run();
+  } catch (const std::exception&) {
+    // Out of descriptors or memory at the worst place: end like a fork server that was
+    // killed. The host sees its calls lost and starts another.
+  }
+  kill_all_descendants();
+  ::_exit(0);
+}
+
+}  // namespace killable::worker

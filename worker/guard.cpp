@@ -1,0 +1,101 @@
+#include "worker/guard.hpp"
+
+#include <execinfo.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <exception>
+#include <utility>
+
+#include "channel/roles.hpp"
+#include "os/deadline.hpp"
+#include "os/errno_error.hpp"
+#include "os/fault.hpp"
+#include "os/pidfd.hpp"
+#include "os/seqpacket.hpp"
+#include "os/signals.hpp"
+#include "wire/exec_format.hpp"
+#include "worker/fork_server.hpp"
+#include "worker/title.hpp"
+#include "worker/tree.hpp"
+
+namespace killable::worker {
+
+namespace {
+
+/// Workers read nothing from the host's terminal or pipe, and descriptors 0, 1 and 2
+/// exist in every one, so that nothing else can come to have these numbers.
+void provide_standard_descriptors() noexcept {
+  ::close(STDIN_FILENO);
+  // Each open takes the lowest free number.
+  int opened = ::open("/dev/null", O_RDWR);
+  while (opened >= 0 && opened <= STDERR_FILENO) opened = ::open("/dev/null", O_RDWR);
+  if (opened >= 0) ::close(opened);
+}
+
+/// glibc loads the unwinder at its first use, which is neither async-signal-safe nor
+/// something for each worker to repeat: pthread_cancel(3) in a signal handler needs it.
+void warm_up_unwinder() noexcept {
+  void* frame = nullptr;
+  ::backtrace(&frame, 1);
+}
+
+void watch(const os::SeqPacket& control, const os::Pidfd& fork_server) {
+  std::array<pollfd, 2> fds{
+      // No events asked for: only the host's hang-up counts, the messages are not ours.
+      pollfd{.fd = control.get(), .events = 0, .revents = 0},
+      pollfd{.fd = fork_server.get(), .events = POLLIN, .revents = 0}};
+  while (os::poll_until(fds, os::Deadline::never()) == 0) {
+  }
+}
+
+[[noreturn]] void guard(os::SeqPacket control) {
+  ::setsid();
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  set_title("killable-guard", "killable: guard");
+  warm_up_unwinder();
+  os::fault_point(os::Fault::guard_before_fork_server);
+  const pid_t self = ::getpid();
+  const pid_t child = ::fork();
+  if (child == -1) os::throw_errno(errno, "fork the fork server");
+  if (child == 0) run_fork_server(std::move(control), self);
+  const os::Pidfd fork_server = os::Pidfd::open(child);
+  if (fork_server) watch(control, fork_server);
+  kill_all_descendants();
+  ::_exit(0);
+}
+
+[[noreturn]] void leave_host_family(os::SeqPacket control) noexcept {
+  os::reset_signals();
+  provide_standard_descriptors();
+  // On failure the socket closes without a Hello, which the host reports.
+  if (::fork() != 0) ::_exit(0);
+  try {
+    guard(std::move(control));
+  } catch (const std::exception&) {
+  }
+  kill_all_descendants();
+  ::_exit(1);
+}
+
+}  // namespace
+
+void run_guard() noexcept {
+  os::SeqPacket control{os::UniqueFd(wire::kControlFd)};
+  ::fcntl(wire::kControlFd, F_SETFD, FD_CLOEXEC);
+  leave_host_family(std::move(control));
+}
+
+}  // namespace killable::worker
+
+void killable::channel::become_guard(os::SeqPacket control) noexcept {
+  // Everything else that the host had open is not ours to keep.
+  const int fd = std::move(control).take().release();
+  if (fd != wire::kControlFd) ::dup2(fd, wire::kControlFd);
+  ::close_range(wire::kControlFd + 1, ~0u, 0);
+  worker::run_guard();
+}

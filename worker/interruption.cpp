@@ -1,0 +1,151 @@
+#include "worker/interruption.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "os/deadline.hpp"
+#include "os/seqpacket.hpp"
+#include "os/signals.hpp"
+#include "wire/call_format.hpp"
+#include "worker/standard_streams.hpp"
+
+namespace killable::worker::interruption {
+
+namespace {
+
+enum class Phase { idle, cancellable, cooperative, finishing };
+
+std::atomic<Phase> phase{Phase::idle};
+std::atomic<bool> sigterm_came{false};
+static_assert(std::atomic<Phase>::is_always_lock_free, "the handler uses it");
+
+pthread_t call_thread;
+int channel_fd = -1;
+
+/// Written by the handler to wake the stop thread; -1 until there is one.
+std::atomic<int> stop_event{-1};
+
+/// Made by the first that asks; never destroyed, since the stop thread outlives main.
+std::stop_source& stop_source() {
+  static auto* source = new std::stop_source();
+  return *source;
+}
+
+[[noreturn]] void die_of_sigterm() noexcept {
+  struct sigaction standard {};
+  standard.sa_handler = SIG_DFL;
+  ::sigaction(SIGTERM, &standard, nullptr);
+  sigset_t only;
+  sigemptyset(&only);
+  sigaddset(&only, SIGTERM);
+  ::pthread_sigmask(SIG_UNBLOCK, &only, nullptr);
+  ::kill(::getpid(), SIGTERM);
+  ::_exit(128 + SIGTERM);  // Not reached, unless somebody else ignores SIGTERM by now.
+}
+
+/// pthread_cancel(3) is not async-signal-safe on paper. In glibc its only hazard is the
+/// first call, which loads libgcc_s; the fork server has done that (see
+/// warm_up_unwinder).
+void on_sigterm(int) {
+  const int saved_errno = errno;
+  sigterm_came.store(true);
+  switch (phase.load()) {
+    case Phase::idle: die_of_sigterm();
+    case Phase::cancellable: ::pthread_cancel(call_thread); break;
+    case Phase::cooperative: {
+      const std::uint64_t one = 1;
+      [[maybe_unused]] const ssize_t n = ::write(stop_event.load(), &one, sizeof one);
+      break;
+    }
+    case Phase::finishing: break;
+  }
+  errno = saved_errno;
+}
+
+std::terminate_handler default_terminate = nullptr;
+
+/// Cancellation inside a destructor or a noexcept function ends here: that is a kill that
+/// took effect, not a failure to print a message about.
+[[noreturn]] void terminate_quietly() {
+  if (sigterm_came.load()) die_of_sigterm();
+  default_terminate();
+  ::abort();
+}
+
+/// Requests stop once SIGTERM has come or the host has sent a Stop.
+void wait_for_stop() {
+  const os::BlockedSignals quiet;
+  std::array<pollfd, 2> fds{pollfd{.fd = channel_fd, .events = POLLIN, .revents = 0},
+                            pollfd{.fd = stop_event, .events = POLLIN, .revents = 0}};
+  while (os::poll_until(fds, os::Deadline::never()) == 0) {
+  }
+  // The channel also becomes readable when the host closes it: nobody wants the result.
+  stop_source().request_stop();
+}
+
+/// Makes the call cooperative, once.
+void start_stop_thread() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    const int event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    stop_event.store(event);
+    std::thread(wait_for_stop).detach();
+    Phase expected = Phase::cancellable;
+    phase.compare_exchange_strong(expected, Phase::cooperative);
+    if (sigterm_came.load()) stop_source().request_stop();
+  });
+}
+
+}  // namespace
+
+void install(int channel) noexcept {
+  channel_fd = channel;
+  call_thread = ::pthread_self();
+  ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+  default_terminate = std::set_terminate(terminate_quietly);
+  // No SA_RESTART: a call interrupted by SIGTERM should come back and see the stop.
+  struct sigaction action {};
+  action.sa_handler = on_sigterm;
+  sigemptyset(&action.sa_mask);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+void enter(detail::Entry entry) {
+  if (entry == detail::Entry::cooperative) {
+    start_stop_thread();
+    phase.store(Phase::cooperative);
+    if (sigterm_came.load()) stop_source().request_stop();
+    return;
+  }
+  phase.store(Phase::cancellable);
+  ::pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, nullptr);
+}
+
+void leave() noexcept {
+  ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+  phase.store(Phase::finishing);
+}
+
+std::stop_token stop_token() {
+  start_stop_thread();
+  return stop_source().get_token();
+}
+
+void end_unwound() noexcept {
+  flush_standard_streams();
+  if (sigterm_came.load()) die_of_sigterm();
+  ::_exit(0);
+}
+
+}  // namespace killable::worker::interruption

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <stop_token>
+
+#include <killable/detail/worker_call.hpp>
+
+/// What SIGTERM, and the host's request_stop(), do to the call that this worker runs.
+///
+///   idle          nothing was entered: SIGTERM ends the process
+///   cancellable   SIGTERM cancels the thread: it unwinds at its next cancellation point
+///   cooperative   SIGTERM requests stop on the call's token
+///   finishing     the function has ended: SIGTERM does nothing, the result comes first
+///
+///   idle -> cancellable | cooperative -> finishing;   cancellable -> cooperative
+///
+/// A process has one call and one SIGTERM handler, so this is the one state of the room
+/// that is global.
+namespace killable::worker::interruption {
+
+/// Handles SIGTERM, and silences std::terminate once a SIGTERM has come. The calling
+/// thread is the one that will run the function. `channel` is where a Stop can arrive.
+void install(int channel) noexcept;
+
+void enter(detail::Entry entry);
+void leave() noexcept;
+
+/// The call's token; makes a cancellable call cooperative.
+std::stop_token stop_token();
+
+/// Ends a process whose function was unwound: by SIGTERM's default action if that was the
+/// reason, so that the wait status tells; else, for pthread_exit(3), with exit status 0.
+[[noreturn]] void end_unwound() noexcept;
+
+}  // namespace killable::worker::interruption

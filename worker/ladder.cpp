@@ -1,0 +1,123 @@
+#include "worker/ladder.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "worker/tree.hpp"
+
+namespace killable::worker {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Between two rounds of SIGKILL over a tree.
+constexpr auto kRoundPause = 1ms;
+
+/// A call that was not entered has no clock yet: its arguments are being decoded, or the
+/// processors are busy. One that was not entered this long after its start never will be.
+constexpr auto kEntryLimit = 60s;
+
+}  // namespace
+
+Ladder::Ladder(pid_t pid, os::Pidfd pidfd, os::UniqueFd entry)
+    : pid_(pid), pidfd_(std::move(pidfd)), entry_(std::move(entry)) {}
+
+void Ladder::arm(std::chrono::nanoseconds timeout, std::chrono::nanoseconds grace) {
+  timeout_ = timeout;
+  timeout_grace_ = grace;
+  armed_at_ = Clock::now();
+  if (phase_ == Phase::running) timer_ = os::Deadline::in(timeout);
+}
+
+void Ladder::terminate() {
+  if (phase_ != Phase::running || pidfd_.has_ended()) return;
+  if (by_ == wire::EndedBy::itself) by_ = wire::EndedBy::terminate;
+  send_sigterm();
+}
+
+void Ladder::kill(std::chrono::nanoseconds grace) {
+  climb(wire::EndedBy::kill, true, grace);
+}
+
+void Ladder::release(std::chrono::nanoseconds grace) {
+  climb(wire::EndedBy::release, false, grace);
+}
+
+void Ladder::climb(wire::EndedBy by, bool sigterm, std::chrono::nanoseconds grace) {
+  const os::Deadline deadline = os::Deadline::in(grace);
+  switch (phase_) {
+    case Phase::running:
+      // An end that came before ours is not ours.
+      if (pidfd_.has_ended()) return;
+      by_ = by;
+      phase_ = Phase::terminating;
+      timer_ = deadline;
+      if (sigterm && grace > 0ns) send_sigterm();
+      break;
+    case Phase::terminating:
+      // A second, more impatient kill shortens the grace period and never extends it.
+      if (timer_.is_never() ||
+          (!deadline.is_never() && deadline.instant() < timer_.instant()))
+        timer_ = deadline;
+      break;
+    case Phase::killing:
+    case Phase::dead: return;
+  }
+  if (timer_.passed()) step();
+}
+
+void Ladder::send_sigterm() {
+  pidfd_.send_signal(SIGTERM);
+  // A stopped process would keep the SIGTERM pending for ever.
+  pidfd_.send_signal(SIGCONT);
+}
+
+void Ladder::step() {
+  switch (phase_) {
+    case Phase::running: check_timeout(); break;
+    case Phase::terminating: phase_ = Phase::killing; [[fallthrough]];
+    case Phase::killing: kill_round(); break;
+    case Phase::dead: break;
+  }
+}
+
+void Ladder::check_timeout() {
+  const std::uint64_t entered = entered_at_ns();
+  const Clock::time_point now = Clock::now();
+  if (entered == 0 && now - armed_at_ < kEntryLimit) {
+    timer_ = os::Deadline::in(std::clamp<std::chrono::nanoseconds>(*timeout_, 1ms, 1s));
+    return;
+  }
+  const Clock::time_point due =
+      (entered == 0 ? armed_at_ : Clock::time_point(std::chrono::nanoseconds(entered))) +
+      *timeout_;
+  if (due > now)
+    timer_ = os::Deadline::at(due);
+  else
+    climb(wire::EndedBy::timeout, true, timeout_grace_);
+}
+
+void Ladder::kill_round() {
+  pidfd_.send_signal(SIGKILL);
+  kill_descendants(pid_);
+  timer_ = os::Deadline::in(kRoundPause);
+}
+
+void Ladder::died() noexcept {
+  phase_ = Phase::dead;
+  timer_ = os::Deadline::never();
+}
+
+std::uint64_t Ladder::entered_at_ns() {
+  std::uint64_t entered = 0;
+  if (entered_at_ns_ == 0 &&
+      ::read(entry_.get(), &entered, sizeof entered) == sizeof entered)
+    entered_at_ns_ = entered;
+  return entered_at_ns_;
+}
+
+}  // namespace killable::worker

@@ -1,0 +1,33 @@
+#include "worker/title.hpp"
+
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <span>
+
+namespace killable::worker {
+
+namespace {
+
+std::span<char> title_memory;  // The strings of argv lie one behind the other.
+
+}  // namespace
+
+void keep_title_memory(int argc, char** argv) noexcept {
+  char* const begin = argv[0];
+  char* const end = argv[argc - 1] + std::strlen(argv[argc - 1]);
+  title_memory = {begin, end};
+}
+
+void set_title(std::string_view comm, std::string_view title) noexcept {
+  char short_name[16] = {};
+  comm.copy(short_name, sizeof short_name - 1);
+  ::prctl(PR_SET_NAME, short_name);
+  if (title_memory.empty()) return;
+  std::ranges::fill(title_memory, '\0');
+  title.copy(title_memory.data(), title_memory.size());
+}
+
+}  // namespace killable::worker

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <vector>
+
+/// Ends processes that do not want to end: all descendants of a process, whatever
+/// sessions they made and signals they ignore.
+///
+/// SIGKILLing a subreaper's children in a loop does not terminate against a fork bomb
+/// that refills its own slots; killing *all* descendants in every round does. One round
+/// may miss a process that was forked meanwhile or moved to another parent; the caller
+/// repeats until it has no child left, which no descendant of a subreaper can hide from.
+namespace killable::worker {
+
+/// The children of `process`, all its threads' taken together. Zombies count. Empty if
+/// the process is gone. See proc(5), /proc/pid/task/tid/children (Linux 4.2,
+/// CONFIG_PROC_CHILDREN).
+std::vector<pid_t> children_of(pid_t process);
+
+/// One round: SIGKILLs every descendant of `process`.
+void kill_descendants(pid_t process);
+
+/// One round: SIGKILLs every child of the calling process that `is_ours` does not claim,
+/// with its descendants. Returns how many such children there are, zombies included.
+std::size_t kill_strange_children(const std::function<bool(pid_t)>& is_ours);
+
+/// Kills and reaps every descendant of the calling process, a subreaper. Blocks until
+/// none is left.
+void kill_all_descendants();
+
+}  // namespace killable::worker
