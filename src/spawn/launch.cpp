@@ -11,6 +11,8 @@
 #include <boost/process/v2/process.hpp>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
+#include <iostream>
 #include <vector>
 
 #include <killable/errors.hpp>
@@ -119,6 +121,9 @@ os::SeqPacket launch_guard(const std::string& image) {
 
 os::SeqPacket fork_guard() {
   auto [host_end, guard_end] = os::SeqPacket::make_pair();
+  // What the host has not written yet would be written again by every copy of it.
+  std::cout.flush();
+  std::fflush(nullptr);
   const pid_t child = ::fork();
   if (child == -1) fail(errno, "fork the host");
   if (child == 0) channel::become_guard(std::move(guard_end));
