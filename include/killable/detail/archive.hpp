@@ -130,7 +130,7 @@ void InputArchive::load(T& value) {
   check_returns<T>();
   if constexpr (!Returnable<T>) {
     return;
-  } else if constexpr (HasCereal<T>) {
+  } else if constexpr (requires { Codec<T>::load(source_, value); }) {
     Codec<T>::load(source_, value);
   } else {
     value = Codec<T>::decode(source_);

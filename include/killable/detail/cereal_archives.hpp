@@ -123,7 +123,8 @@ class InputArchive : public cereal::ArchiveOfKillable {
   void load(cereal::DeferredData<T>& data) {
     load(data.value);
   }
-  /// A size bounds a loop of the type's own: each round takes one byte at least.
+  /// The type's own loop takes a byte at least for each of so many elements. What memory
+  /// it allocates for them before, beyond a byte each, is not known here.
   template <class T>
   void load(cereal::SizeTag<T>& tag) {
     std::uint64_t size = 0;
@@ -133,6 +134,7 @@ class InputArchive : public cereal::ArchiveOfKillable {
                        " elements from " + std::to_string(source_.remaining()) +
                        " bytes");
     }
+    source_.charge(size, 1);
     tag.size = static_cast<std::remove_reference_t<decltype(tag.size)>>(size);
   }
   template <class T>
@@ -193,7 +195,6 @@ template <class T>
 consteval Misuse misuse_of_cereal() {
   if (kCerealSavers<T> == 0 || kCerealLoaders<T> == 0) return Misuse::half_of_cereal;
   if (kCerealSavers < T >> 1 || kCerealLoaders < T >> 1) return Misuse::cereal_ambiguity;
-  if (!cereal::traits::is_default_constructible<T>::value) return Misuse::no_default;
   return Misuse::none;
 }
 

@@ -30,7 +30,6 @@ enum class Misuse {
   view_of_objects,
   half_of_cereal,
   cereal_ambiguity,
-  no_default,
   unknown,
 };
 
@@ -190,9 +189,6 @@ consteval void explain() {
   static_assert(kWhy != Misuse::cereal_ambiguity,
                 "a type has more than one cereal function: choose with "
                 "cereal::specialize");
-  static_assert(kWhy != Misuse::no_default,
-                "cereal loads into an existing object: give the type a default "
-                "constructor, which may be private with cereal::access a friend");
   static_assert(kWhy != Misuse::unknown,
                 "a type cannot cross a process as it is: give it a cereal serialize "
                 "function or make it an aggregate");

@@ -145,6 +145,7 @@ struct SequenceCodec : Crossing<typename C::value_type> {
       return C(begin, begin + count);
     }
     C container;
+    if constexpr (requires { container.reserve(count); }) container.reserve(count);
     for (std::size_t i = 0; i != count; ++i) {
       container.push_back(copy_image<T>(images + i * sizeof(T)));
     }

@@ -55,6 +55,7 @@ struct Codec<std::variant<Ts...>> : Crossing<Ts...> {
       throw CodecError("cannot decode a std::variant: alternative " +
                        std::to_string(index) + " of " + std::to_string(sizeof...(Ts)));
     }
+    static constexpr auto kDecoders = decoders(std::index_sequence_for<Ts...>{});
     return kDecoders[index](source);
   }
 
@@ -69,8 +70,6 @@ struct Codec<std::variant<Ts...>> : Crossing<Ts...> {
   static constexpr auto decoders(std::index_sequence<kIndex...>) {
     return std::array{&decode_alternative<kIndex>...};
   }
-
-  static constexpr auto kDecoders = decoders(std::index_sequence_for<Ts...>{});
 };
 
 template <class T>
