@@ -5,7 +5,6 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +22,7 @@
 #include "os/pidfd.hpp"
 #include "wire/control.hpp"
 #include "worker/ladder.hpp"
+#include "worker/sigchld_fd.hpp"
 #include "worker/title.hpp"
 #include "worker/tree.hpp"
 #include "worker/worker_process.hpp"
@@ -123,24 +123,16 @@ class ForkServer {
   bool strangers_left_ = false;  ///< What dead workers left behind is still dying.
 };
 
-os::UniqueFd make_sigchld_fd() {
-  sigset_t only;
-  sigemptyset(&only);
-  sigaddset(&only, SIGCHLD);
-  ::sigprocmask(SIG_BLOCK, &only, nullptr);
-  os::UniqueFd fd(::signalfd(-1, &only, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd) os::throw_errno(errno, "make a signalfd");
-  return fd;
-}
-
 ForkServer::ForkServer(os::SeqPacket control, pid_t guard)
     : control_(std::move(control)),
       guard_(os::Pidfd::open(guard)),
       sigchld_(make_sigchld_fd()) {
   // Opened before it is checked: had the guard ended already, the pid could be another's.
   if (!guard_ || ::getppid() != guard) os::throw_errno(ESRCH, "watch the guard");
-  const wire::Hello hello{.guard_pid = guard, .fork_server_pid = ::getpid()};
-  control_.send(wire::bytes_of(hello));
+  const os::Pidfd self = os::Pidfd::open(::getpid());
+  if (!self) os::throw_errno(errno, "open a pidfd of the fork server");
+  os::fault_point(Fault::fork_server_before_hello);
+  control_.send(wire::bytes_of(wire::Hello{}), std::array{guard_.get(), self.get()});
 }
 
 void ForkServer::run() {
@@ -276,10 +268,7 @@ os::Deadline ForkServer::next_timer() const {
 /// Reaps every child that has ended. What a dead worker left behind is by now a child of
 /// this process: the kernel moves orphans before it tells of the death.
 void ForkServer::reap() {
-  // One read tells of any number of deaths: SIGCHLD does not queue.
-  signalfd_siginfo ignored;
-  while (::read(sigchld_.get(), &ignored, sizeof ignored) > 0) {
-  }
+  drain_sigchld_fd(sigchld_.get());
   for (Death death = reap_one(); death.pid != 0; death = reap_one()) {
     const auto id = ids_.find(death.pid);
     if (id == ids_.end()) continue;

@@ -3,7 +3,9 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,6 +22,7 @@
 #include "os/signals.hpp"
 #include "wire/exec_format.hpp"
 #include "worker/fork_server.hpp"
+#include "worker/sigchld_fd.hpp"
 #include "worker/title.hpp"
 #include "worker/tree.hpp"
 
@@ -44,12 +47,31 @@ void warm_up_unwinder() noexcept {
   ::backtrace(&frame, 1);
 }
 
-void watch(const os::SeqPacket& control, const os::Pidfd& fork_server) {
-  std::array<pollfd, 2> fds{
+/// A stopped fork server would enforce no timeout and reap nobody. Only its parent is
+/// told.
+void resume_if_stopped(pid_t fork_server) {
+  siginfo_t info{};
+  while (::waitid(P_PID, static_cast<id_t>(fork_server), &info, WSTOPPED | WNOHANG) ==
+             0 &&
+         info.si_pid != 0) {
+    ::kill(fork_server, SIGCONT);
+    info.si_pid = 0;
+  }
+}
+
+/// Returns when the host or the fork server is gone.
+void watch(const os::SeqPacket& control, pid_t fork_server, const os::Pidfd& pidfd) {
+  const os::UniqueFd sigchld = make_sigchld_fd();
+  std::array<pollfd, 3> fds{
       // No events asked for: only the host's hang-up counts, the messages are not ours.
       pollfd{.fd = control.get(), .events = 0, .revents = 0},
-      pollfd{.fd = fork_server.get(), .events = POLLIN, .revents = 0}};
-  while (os::poll_until(fds, os::Deadline::never()) == 0) {
+      pollfd{.fd = pidfd.get(), .events = POLLIN, .revents = 0},
+      pollfd{.fd = sigchld.get(), .events = POLLIN, .revents = 0}};
+  // Once before the first wait: it may have been stopped before the signalfd was there.
+  for (resume_if_stopped(fork_server); fds[0].revents == 0 && fds[1].revents == 0;
+       resume_if_stopped(fork_server)) {
+    os::poll_until(fds, os::Deadline::never());
+    drain_sigchld_fd(sigchld.get());
   }
 }
 
@@ -63,8 +85,7 @@ void watch(const os::SeqPacket& control, const os::Pidfd& fork_server) {
   const pid_t child = ::fork();
   if (child == -1) os::throw_errno(errno, "fork the fork server");
   if (child == 0) run_fork_server(std::move(control), self);
-  const os::Pidfd fork_server = os::Pidfd::open(child);
-  if (fork_server) watch(control, fork_server);
+  if (const os::Pidfd pidfd = os::Pidfd::open(child)) watch(control, child, pidfd);
   kill_all_descendants();
   ::_exit(0);
 }

@@ -62,6 +62,7 @@ std::span<const std::byte> HostSlot::result(const Committed& committed) {
   const std::uint64_t end = wire::kSlotResultOffset + committed.length;
   if (end > mapping_.bytes().size())
     mapping_ = Mapping(memfd_.get(), Mapping::Access::read_only, end, "the result");
+  memfd_.reset();
   return mapping_.bytes().subspan(wire::kSlotResultOffset, committed.length);
 }
 

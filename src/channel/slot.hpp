@@ -30,8 +30,9 @@ class HostSlot {
   /// commit does not hold what a commit must hold.
   std::optional<Committed> committed(wire::WorkerId worker) const;
 
-  /// The committed result, in place. Its bytes can change under the reader for as long as
-  /// any process of the worker lives. Throws std::system_error if it cannot be mapped.
+  /// The committed result, in place; closes memfd(). Its bytes can change under the
+  /// reader for as long as any process of the worker lives. Throws std::system_error if
+  /// it cannot be mapped.
   std::span<const std::byte> result(const Committed& committed);
 
  private:

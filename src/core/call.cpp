@@ -258,24 +258,35 @@ State Call::state() noexcept { return is_elsewhere() ? State::lost : settle(); }
 
 State Call::settle() {
   const std::lock_guard lock(mutex_);
-  if (state_ != State::running || take_commit()) return state_;
-  if (!worker_->watch->pidfd.has_ended() && !session_->is_lost()) return state_;
+  if (state_ != State::running) return state_;
+  look();
+  if (state_ != State::running) {
+    // Other threads may still poll the watch; they hold it themselves.
+    worker_->watch.reset();
+    worker_->channel.reset();
+    if (!committed_) worker_->slot.reset();
+  }
+  return state_;
+}
+
+void Call::look() {
+  if (take_commit()) return;
+  if (!worker_->watch->pidfd.has_ended() && !session_->is_lost()) return;
   const std::optional<wire::Ended> ended = session_->ended(worker_->id);
   // Once more: what was committed before the end counts, whatever the end was.
-  if (take_commit()) return state_;
+  if (take_commit()) return;
   if (ended) {
     take_end(*ended);
   } else if (session_->is_lost()) {
     state_ = State::lost;
     reaped_ = true;
   }
-  return state_;
 }
 
 bool Call::take_commit() {
   if (violation_) return false;
   try {
-    committed_ = worker_->slot.committed(worker_->id);
+    committed_ = worker_->slot->committed(worker_->id);
     if (!committed_) return false;
     const bool is_value = committed_->kind == wire::ResultKind::value;
     if (is_value && committed_->length > request_.options.max_result_bytes)
@@ -310,8 +321,9 @@ void Call::take_end(const wire::Ended& ended) {
 }
 
 void Call::check_bell() {
+  if (settle() != State::running) return;
   const std::lock_guard lock(mutex_);
-  if (state_ == State::running && !take_commit() && !violation_)
+  if (state_ == State::running && !violation_)
     violate("the worker rang without a result");
 }
 
@@ -359,7 +371,7 @@ detail::Source Call::result() {
   }
   const std::lock_guard lock(mutex_);
   const auto bytes =
-      inline_result_ ? inline_result_->sink.bytes() : worker_->slot.result(*committed_);
+      inline_result_ ? inline_result_->sink.bytes() : worker_->slot->result(*committed_);
   detail::Source source(bytes, memory_budget(request_.options.max_result_bytes));
   if (state == State::threw) std::rethrow_exception(detail::decode_exception(source));
   return source;

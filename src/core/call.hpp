@@ -73,6 +73,7 @@ class Call {
   std::optional<Interest> interest();
 
   State settle();
+  void look();
   bool take_commit();
   void take_end(const wire::Ended& ended);
   void check_bell();

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 
 #include "channel/slot.hpp"
 #include "os/pidfd.hpp"
@@ -19,11 +20,12 @@ struct Watch {
   os::Pidfd pidfd;
 };
 
-/// One worker, as the host holds it.
+/// One worker, as the host holds it. What is not needed after the call's end is let go
+/// then.
 struct HostWorker {
   wire::WorkerId id;
   pid_t pid;
-  channel::HostSlot slot;
+  std::optional<channel::HostSlot> slot;
   os::SeqPacket channel;
   std::shared_ptr<Watch> watch;
 };

@@ -26,15 +26,23 @@ Runtime::Runtime() {
 std::shared_ptr<Session> Runtime::session() {
   const std::lock_guard lock(mutex_);
   if (session_ == nullptr || session_->is_lost())
-    session_ = std::make_shared<Session>(
+    session_ = remember(std::make_shared<Session>(
         spawn::launch_guard(spawn::choose_image(config_.worker_path)),
-        config_.spare_workers);
+        config_.spare_workers));
   return session_;
 }
 
 std::shared_ptr<Session> Runtime::forked_session() {
   // Not under the lock, which before_fork() takes. No spares: they would hold the memory.
-  return std::make_shared<Session>(spawn::fork_guard(), 0);
+  auto session = std::make_shared<Session>(spawn::fork_guard(), 0);
+  const std::lock_guard lock(mutex_);
+  return remember(std::move(session));
+}
+
+std::shared_ptr<Session> Runtime::remember(std::shared_ptr<Session> session) {
+  std::erase_if(sessions_, [](const auto& known) { return known.expired(); });
+  sessions_.push_back(session);
+  return session;
 }
 
 void Runtime::configure(Config config) {
@@ -53,23 +61,31 @@ Config Runtime::config() {
 void Runtime::before_fork() noexcept {
   Runtime& runtime = instance();
   runtime.mutex_.lock();
-  if (runtime.session_) runtime.session_->lock_for_fork();
+  for (const std::weak_ptr<Session>& known : runtime.sessions_)
+    if (std::shared_ptr<Session> session = known.lock())
+      runtime.locked_for_fork_.push_back(std::move(session));
+  for (const auto& session : runtime.locked_for_fork_) session->lock_for_fork();
 }
 
 void Runtime::after_fork_in_parent() noexcept {
   Runtime& runtime = instance();
-  if (runtime.session_) runtime.session_->unlock_after_fork();
+  const std::vector<std::shared_ptr<Session>> locked =
+      std::exchange(runtime.locked_for_fork_, {});
+  for (const auto& session : locked) session->unlock_after_fork();
   runtime.mutex_.unlock();
 }
 
 void Runtime::after_fork_in_child() noexcept {
   Runtime& runtime = instance();
-  if (runtime.session_) {
-    runtime.session_->abandon_in_child();
-    runtime.session_->unlock_after_fork();
-    // Handles that the child has copies of keep it alive; a new call gets a new one.
-    runtime.session_.reset();
+  const std::vector<std::shared_ptr<Session>> locked =
+      std::exchange(runtime.locked_for_fork_, {});
+  for (const auto& session : locked) {
+    session->abandon_in_child();
+    session->unlock_after_fork();
   }
+  // Handles that the child has copies of keep theirs alive; a new call gets a new one.
+  runtime.sessions_.clear();
+  runtime.session_.reset();
   runtime.mutex_.unlock();
 }
 

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include <killable/runtime.hpp>
 
@@ -33,9 +34,13 @@ class Runtime {
   static void after_fork_in_parent() noexcept;
   static void after_fork_in_child() noexcept;
 
+  std::shared_ptr<Session> remember(std::shared_ptr<Session> session);
+
   std::mutex mutex_;
   Config config_;
   std::shared_ptr<Session> session_;
+  std::vector<std::weak_ptr<Session>> sessions_;  ///< All that live, lost ones too.
+  std::vector<std::shared_ptr<Session>> locked_for_fork_;
 };
 
 }  // namespace killable::core

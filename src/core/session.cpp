@@ -1,6 +1,7 @@
 #include "core/session.hpp"
 
 #include <poll.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <array>
@@ -27,8 +28,11 @@ std::int64_t count_of(nanoseconds duration) noexcept { return duration.count(); 
 
 }  // namespace
 
-Session::Session(os::SeqPacket control, std::size_t spare_workers)
-    : spare_workers_(spare_workers), control_(std::move(control)) {}
+Session::Session(spawn::Launched launched, std::size_t spare_workers)
+    : spare_workers_(spare_workers),
+      guard_(std::move(launched.guard)),
+      fork_server_(std::move(launched.fork_server)),
+      control_(std::move(launched.control)) {}
 
 std::optional<HostWorker> Session::take_worker(const Request& request) {
   Lock lock(mutex_);
@@ -174,12 +178,21 @@ bool Session::pump_until(Lock& lock, const os::Deadline& deadline, Done done) {
 
 void Session::poll_control(Lock& lock, const os::Deadline& deadline) {
   const short events = static_cast<short>(POLLIN | (control_.has_queued() ? POLLOUT : 0));
-  std::array<pollfd, 1> fd{
-      pollfd{.fd = control_.socket().get(), .events = events, .revents = 0}};
+  std::array<pollfd, 2> fds{
+      pollfd{.fd = control_.socket().get(), .events = events, .revents = 0},
+      pollfd{.fd = fork_server_death_seen_ ? -1 : fork_server_.get(),
+             .events = POLLIN,
+             .revents = 0}};
   pumping_ = true;
   lock.unlock();
-  os::poll_until(fd, deadline);
+  os::poll_until(fds, deadline);
   lock.lock();
+  if (fds[1].revents != 0) {
+    // From here on it is for the guard to clean up and close; one that somebody has
+    // stopped could not.
+    fork_server_death_seen_ = true;
+    guard_.send_signal(SIGCONT);
+  }
   pumping_ = false;
   receive();
   pumped_.notify_all();

@@ -14,6 +14,7 @@
 #include "core/host_worker.hpp"
 #include "os/deadline.hpp"
 #include "os/message_queue.hpp"
+#include "spawn/launch.hpp"
 #include "wire/control.hpp"
 
 namespace killable::core {
@@ -29,8 +30,7 @@ namespace killable::core {
 /// no process of the session is left. Thread-safe.
 class Session {
  public:
-  /// Takes over the control socket of a fork server that has said Hello.
-  Session(os::SeqPacket control, std::size_t spare_workers);
+  Session(spawn::Launched launched, std::size_t spare_workers);
 
   /// A worker for one call: a spare if `request` is for a plain one, else a new one.
   /// Blocks until the fork server has forked it. Empty: the session is lost. Throws
@@ -104,9 +104,12 @@ class Session {
   void lose() noexcept;
 
   const std::size_t spare_workers_;
+  const os::Pidfd guard_;
+  const os::Pidfd fork_server_;
   std::mutex mutex_;
   std::condition_variable pumped_;
-  bool pumping_ = false;
+  bool pumping_ = false;  ///< A thread polls the control socket, without the lock.
+  bool fork_server_death_seen_ = false;
   std::atomic<bool> lost_{false};
   os::MessageQueue control_;
   std::map<wire::WorkerId, Record> records_;

@@ -97,29 +97,32 @@ void reap(pid_t child) {
       [&] { return ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED); });
 }
 
-void await_hello(const os::SeqPacket& control) {
+Launched await_hello(os::SeqPacket control) {
   const os::Deadline deadline = os::Deadline::in(kHelloLimit);
   std::array<pollfd, 1> fd{pollfd{.fd = control.get(), .events = POLLIN, .revents = 0}};
   while (os::poll_until(fd, deadline) == 0)
     if (deadline.passed()) fail(ETIMEDOUT, "its image does not reach main");
   std::array<std::byte, wire::kMaxControlBytes> buffer;
-  const os::SeqPacket::Received received = control.receive(buffer);
+  os::SeqPacket::Received received = control.receive(buffer);
   if (!wire::parse<wire::Hello>(std::span(buffer).first(received.size)))
     fail(ECONNRESET, "it ended before it was ready");
+  if (received.fds.size() != 2) fail(EMFILE, "receive its pidfds");
+  return {.control = std::move(control),
+          .guard = os::Pidfd(std::move(received.fds[0])),
+          .fork_server = os::Pidfd(std::move(received.fds[1]))};
 }
 
 }  // namespace
 
-os::SeqPacket launch_guard(const std::string& image) {
+Launched launch_guard(const std::string& image) {
   auto [host_end, guard_end] = os::SeqPacket::make_pair();
   const pid_t executed = execute(image, guard_end.get());
   guard_end.reset();
   reap(executed);
-  await_hello(host_end);
-  return std::move(host_end);
+  return await_hello(std::move(host_end));
 }
 
-os::SeqPacket fork_guard() {
+Launched fork_guard() {
   auto [host_end, guard_end] = os::SeqPacket::make_pair();
   // What the host has not written yet would be written again by every copy of it.
   std::cout.flush();
@@ -129,8 +132,7 @@ os::SeqPacket fork_guard() {
   if (child == 0) channel::become_guard(std::move(guard_end));
   guard_end.reset();
   reap(child);
-  await_hello(host_end);
-  return std::move(host_end);
+  return await_hello(std::move(host_end));
 }
 
 }  // namespace killable::spawn

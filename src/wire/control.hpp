@@ -11,7 +11,7 @@
 /// worker has. Both ends are the same build of this library, so a message is its struct.
 ///
 ///   host -> fork server               fork server -> host
-///   Fork   + slot, bell, channel      Hello
+///   Fork   + slot, bell, channel      Hello + two pidfds
 ///   Arm                               Forked + pidfd  |  ForkFailed
 ///   End                               Ended
 ///
@@ -65,13 +65,10 @@ struct End {
   std::int64_t grace_ns;
 };
 
-/// The fork server is ready.
+/// The fork server is ready. Descriptors: pidfds of the guard and of the fork server.
 struct Hello {
   static constexpr auto kType = ControlType::hello;
   ControlType type = kType;
-  std::int32_t guard_pid;
-  std::int32_t fork_server_pid;
-  std::uint32_t padding = 0;
 };
 
 /// The worker exists. Descriptor: its pidfd.
