@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <exception>
 #include <stdexcept>
+#include <string>
 
 #include <killable/detail/exception.hpp>
 
@@ -44,6 +45,16 @@ E thrown_by(const Function& function) {
     return caught;
   }
   throw std::logic_error("nothing was thrown");
+}
+
+/// The what() of what arrives, caught as E.
+template <class E, class Function>
+std::string crossed_what(const Function& function) {
+  try {
+    std::rethrow_exception(cross(function));
+  } catch (const E& caught) {
+    return caught.what();
+  }
 }
 
 /// A copy of what arrives, caught as E.

@@ -1,7 +1,5 @@
 #include "wire/exception_category.hpp"
 
-#include <cxxabi.h>
-
 #include <cstdint>
 #include <future>
 #include <ios>
@@ -33,8 +31,6 @@ CategoryKind kind_of(const std::error_category& category) noexcept {
 std::string message_of(const std::error_code& code) {
   try {
     return code.message();
-  } catch (const abi::__forced_unwind&) {
-    throw;
   } catch (...) {
     return {};
   }

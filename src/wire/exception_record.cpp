@@ -96,14 +96,16 @@ Payload encode_payload(const detail::ExceptionType& type,
     type.encode(sink, thrown);
     payload.size = sink.size();
     payload.whole = true;
-  } catch (const abi::__forced_unwind&) {
-    throw;
   } catch (const std::exception& problem) {
     payload.fail(problem.what());
   } catch (...) {
     payload.fail("its encoding failed");
   }
   return payload;
+}
+
+std::uint8_t index_of(const KnownType& known) {
+  return static_cast<std::uint8_t>(&known - known_types().data());
 }
 
 /// One thrown object, and what is written of it. Refers into the object.
@@ -113,10 +115,9 @@ class ThrownWriter {
       : sink_(sink), thrown_(thrown), bounds_(bounds) {}
 
   void write() {
-    const std::type_info& type = thrown_type(thrown_);
-    if (const auto registered = find_registered(type))
+    if (const auto registered = find_registered(type_))
       return write_registered(*registered);
-    if (const KnownType* known = find_known(type)) return write_exact(*known);
+    if (exact_) return write_exact(*exact_);
     write_form(Form::remote, {});
     write_origin();
     write_base();
@@ -157,7 +158,7 @@ class ThrownWriter {
     if (remote_)
       write_text(sink_, {remote_->type_name()}, bounds_.name);
     else
-      write_text(sink_, {TypeName(thrown_type(thrown_)).text()}, bounds_.name);
+      write_text(sink_, {TypeName(type_).text()}, bounds_.name);
     write_number(sink_, static_cast<std::uint32_t>(frames));
     for (std::size_t i = 0; i < frames; ++i)
       write_text(sink_, {remote_->backtrace()[i]}, kMaxFrameBytes);
@@ -178,22 +179,23 @@ class ThrownWriter {
     return base_ ? base_->what(thrown_) : value_of(thrown_, value_);
   }
 
-  static std::uint8_t index_of(const KnownType& known) {
-    return static_cast<std::uint8_t>(&known - known_types().data());
-  }
-
   Sink& sink_;
   const std::exception_ptr& thrown_;
   const RecordBounds& bounds_;
+  const std::type_info& type_ = thrown_type(thrown_);
+  const KnownType* exact_ = find_known(type_);
   const RemoteException* remote_ = as_remote(thrown_);
-  const KnownType* base_ = nearest_known(thrown_);  ///< Null: not a std::exception.
+  const KnownType* base_ = exact_ ? exact_ : nearest_known(thrown_);  ///< May be null.
   std::array<char, 64> value_;
 };
 
 /// In place of what cannot be described.
-void write_note(Sink& sink, std::string_view type_name, std::string_view message) {
-  const RemoteException note{std::string(type_name), std::string(message)};
-  ThrownWriter(sink, std::make_exception_ptr(note), kNarrow).write();
+void write_note(Sink& sink, std::string_view message) {
+  write_number(sink, static_cast<std::uint8_t>(Form::remote));
+  write_text(sink, {message}, kNarrow.text);
+  write_text(sink, {"unknown"}, kNarrow.name);
+  write_number(sink, std::uint32_t{0});
+  write_number(sink, index_of(*find_known(typeid(Error))));
 }
 
 // --- In the host -----------------------------------------------------------------------
@@ -288,9 +290,8 @@ void encode_current_exception(Sink& sink) {
   std::exception_ptr next = std::current_exception();
   for (; next && depth < chain.size(); next = wire::nested_in(next))
     chain[depth++] = next;
-  if (depth == 0)
-    wire::write_note(sink, "unknown", "thrown by a language other than C++");
-  if (next) wire::write_note(sink, "unknown", "exceptions nested deeper are left out");
+  if (depth == 0) wire::write_note(sink, "thrown by a language other than C++");
+  if (next) wire::write_note(sink, "exceptions nested deeper are left out");
   while (depth-- > 0) {
     const std::size_t room = start + kMaxExceptionRecordBytes - sink.size();
     wire::ThrownWriter(sink, chain[depth], wire::bounds_for(room, depth)).write();

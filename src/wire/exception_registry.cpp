@@ -1,7 +1,10 @@
 #include "wire/exception_registry.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <iterator>
 #include <mutex>
+#include <new>
 #include <vector>
 
 namespace killable::wire {
@@ -49,8 +52,10 @@ class Registry {
 };
 
 Registry& registry() {
-  // Outlives every static object: a call may end in the destructor of one.
-  static auto& instance = *new Registry;
+  // Never destroyed: a call may end in the destructor of a static object. Not on the
+  // heap: a worker that has no memory left asks for it.
+  alignas(Registry) static std::byte memory[sizeof(Registry)];
+  static Registry& instance = *::new (memory) Registry;
   return instance;
 }
 

@@ -29,9 +29,11 @@ inline constexpr int kMaxExceptionDepth = 32;
 /// Writes a record of the exception being handled, with its chain of nested exceptions.
 /// An exception whose data cannot be encoded becomes one that names its type and text.
 /// Allocates no memory for what the standard library throws, std::bad_alloc above all.
-/// Requires: called in a catch block, and not for abi::__forced_unwind (cancellation),
-/// which every `catch (...)` has to pass on; room for kMaxExceptionRecordBytes in `sink`.
-/// Throws: abi::__forced_unwind, where encoding a registered type is cancelled.
+/// Requires: called in a catch block, but not for abi::__forced_unwind (cancellation),
+/// which has to be rethrown; that nothing cancels the thread meanwhile, since within a
+/// handler the C++ runtime can't unwind through another `catch (...)`; room for
+/// kMaxExceptionRecordBytes in `sink`.
+/// Throws: nothing, where there is that room.
 void encode_current_exception(Sink& sink);
 
 /// A new exception object from a record. Throws: CodecError if it is not a record.
