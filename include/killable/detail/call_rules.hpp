@@ -36,7 +36,8 @@ enum class CallMisuse {
   unencodable_result,
 };
 
-/// Fails to compile, with advice, unless `kMisuse` is `none`.
+/// Fails to compile, with advice, unless `kMisuse` is `none`, or is about a type that
+/// cannot be encoded: its codec has more to say.
 template <CallMisuse kMisuse>
 struct ObeyRules {
   static_assert(kMisuse != CallMisuse::captures,
@@ -64,20 +65,12 @@ struct ObeyRules {
                 "wrong number of arguments: pass one for each parameter of the function");
   static_assert(kMisuse != CallMisuse::types,
                 "wrong types of arguments: the function cannot be called with them");
-  static_assert(
-      kMisuse != CallMisuse::unencodable_parameter,
-      "a parameter has a type that cannot cross a process: make it an aggregate, "
-      "or give it cereal's serialize()");
   static_assert(kMisuse != CallMisuse::pointer_result,
                 "a pointer or reference into the worker means nothing here: return the "
                 "value, a std::string or a std::vector");
   static_assert(kMisuse != CallMisuse::view_result,
                 "a view result would refer to the worker's memory: return a std::string "
                 "or a std::vector instead");
-  static_assert(
-      kMisuse != CallMisuse::unencodable_result,
-      "the result has a type that cannot cross a process: make it an aggregate, "
-      "or give it cereal's serialize()");
 };
 
 template <class T>
@@ -157,7 +150,7 @@ constexpr CallMisuse misuse_of_result(CallMisuse if_not_invocable) {
     if constexpr (std::is_void_v<Result>)
       return CallMisuse::none;
     else
-      return Encodable<Result> ? CallMisuse::none : CallMisuse::unencodable_result;
+      return Returnable<Result> ? CallMisuse::none : CallMisuse::unencodable_result;
   }
 }
 
@@ -196,6 +189,15 @@ constexpr CallMisuse misuse_of_call() {
   }
 }
 
+/// Has the codecs say why the types of a call cannot be encoded.
+template <class Parameters, class Result = int>
+struct CheckTypes;
+template <class... P, class Result>
+struct CheckTypes<std::tuple<P...>, Result> {
+  static_assert((check_crosses<P>(), ..., true));
+  static_assert((check_returns<Result>(), true));
+};
+
 /// What CallTraits offers; placeholders where the call breaks a rule, so that the advice
 /// is not followed by errors that only follow from it.
 template <CallMisuse kMisuse, class F, class... Args>
@@ -210,5 +212,14 @@ struct AllowedCall<CallMisuse::none, F, Args...> {
   using Result = std::decay_t<typename CallParts<F, Args...>::Invoked::type>;
   static constexpr bool kTakesStopToken = CallParts<F, Args...>::Shape::kTakesStopToken;
 };
+template <class F, class... Args>
+struct AllowedCall<CallMisuse::unencodable_parameter, F, Args...>
+    : AllowedCall<CallMisuse::none, F, Args...>,
+      CheckTypes<typename CallParts<F, Args...>::Parameters> {};
+template <class F, class... Args>
+struct AllowedCall<CallMisuse::unencodable_result, F, Args...>
+    : AllowedCall<CallMisuse::none, F, Args...>,
+      CheckTypes<std::tuple<>,
+                 std::decay_t<typename CallParts<F, Args...>::Invoked::type>> {};
 
 }  // namespace killable::detail
