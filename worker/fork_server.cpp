@@ -132,7 +132,7 @@ ForkServer::ForkServer(os::SeqPacket control, pid_t guard)
   const os::Pidfd self = os::Pidfd::open(::getpid());
   if (!self) os::throw_errno(errno, "open a pidfd of the fork server");
   os::fault_point(Fault::fork_server_before_hello);
-  control_.send(wire::bytes_of(wire::Hello{}), std::array{guard_.get(), self.get()});
+  control_.send(wire::bytes_of(wire::Hello{}), std::array{self.get()});
 }
 
 void ForkServer::run() {

@@ -20,6 +20,7 @@
 #include "os/pidfd.hpp"
 #include "os/seqpacket.hpp"
 #include "os/signals.hpp"
+#include "wire/control.hpp"
 #include "wire/exec_format.hpp"
 #include "worker/fork_server.hpp"
 #include "worker/sigchld_fd.hpp"
@@ -90,11 +91,22 @@ void watch(const os::SeqPacket& control, pid_t fork_server, const os::Pidfd& pid
   ::_exit(0);
 }
 
+/// Runs in the process between host and guard.
+[[noreturn]] void introduce_and_exit(const os::SeqPacket& control, pid_t guard) noexcept {
+  try {
+    if (const os::Pidfd pidfd = os::Pidfd::open(guard))
+      control.send(wire::bytes_of(wire::Guarded{}), std::array{pidfd.get()});
+  } catch (const std::exception&) {
+  }
+  ::_exit(0);
+}
+
 [[noreturn]] void leave_host_family(os::SeqPacket control) noexcept {
   os::reset_signals();
   provide_standard_descriptors();
+  const pid_t child = ::fork();
   // On failure the socket closes without a Hello, which the host reports.
-  if (::fork() != 0) ::_exit(0);
+  if (child != 0) introduce_and_exit(control, child);
   try {
     guard(std::move(control));
   } catch (const std::exception&) {

@@ -1,8 +1,11 @@
 #pragma once
 
 /// Everything of killable.
+#include <killable/codec.hpp>
+#include <killable/codec.hpp>
 #include <killable/errors.hpp>
 #include <killable/killable_thread.hpp>
+#include <killable/library_function.hpp>
 #include <killable/options.hpp>
 #include <killable/report.hpp>
 #include <killable/runtime.hpp>

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include <killable/detail/archive.hpp>
+#include <killable/codec.hpp>
 #include <killable/detail/call_handle.hpp>
 #include <killable/detail/forked.hpp>
 #include <killable/detail/trampoline.hpp>
@@ -21,10 +21,23 @@
 
 namespace killable {
 
+template <class R>
+class KillableThread;
+
 namespace detail {
+
+template <class T>
+inline constexpr bool is_handle_v = false;
+template <class R>
+inline constexpr bool is_handle_v<KillableThread<R>> = true;
+
+/// What comes first in a call without options. Not another handle, so that
+/// `KillableThread moved(std::move(thread))` is a move.
 template <class F>
-concept NotOptions = !std::is_same_v<std::remove_cvref_t<F>, Options>;
-}
+concept Callee = !std::is_same_v<std::remove_cvref_t<F>, Options> &&
+                 !is_handle_v<std::remove_cvref_t<F>>;
+
+}  // namespace detail
 
 /// A thread's face, a process's body: runs one function in a worker process of its own,
 /// so that it can be killed at any moment without harm to this one.
@@ -50,7 +63,7 @@ class KillableThread {
   /// Converts the arguments to the function's own parameter types and encodes them;
   /// starts nothing. Throws CodecError, std::invalid_argument for options out of range,
   /// and StartError if no other process could find the function.
-  template <detail::NotOptions F, class... Args>
+  template <detail::Callee F, class... Args>
   explicit KillableThread(F function, Args&&... arguments)
       : KillableThread(Options(), std::move(function), std::forward<Args>(arguments)...) {
   }
@@ -139,7 +152,7 @@ class KillableThread {
   detail::CallHandle call_;
 };
 
-template <detail::NotOptions F, class... Args>
+template <detail::Callee F, class... Args>
 KillableThread(F, Args&&...)
     -> KillableThread<typename detail::CallTraits<F, Args...>::Result>;
 template <class F, class... Args>
@@ -148,7 +161,7 @@ KillableThread(Options, F, Args&&...)
 
 /// Runs `function` in a worker and returns its result: construct, start, getResult.
 /// Throws what those throw.
-template <detail::NotOptions F, class... Args>
+template <detail::Callee F, class... Args>
 auto call(F function, Args&&... arguments) {
   KillableThread thread(std::move(function), std::forward<Args>(arguments)...);
   thread.start();

@@ -17,7 +17,7 @@ constexpr std::size_t kMaxBuildIdBytes = 64;
 constexpr std::size_t kMaxPathBytes = 4096;
 
 [[noreturn]] void fail(int error, const std::string& why) {
-  throw StartError(error, std::generic_category(), "cannot name the function: " + why);
+  throw StartError(error, std::generic_category(), "cannot find the function: " + why);
 }
 
 void encode_block(Sink& sink, const void* bytes, std::size_t size) {
@@ -80,6 +80,23 @@ AnyFunction decode_function(Source& source) {
   std::optional<os::Module> module = os::find_module(build_id);
   if (!module) module = load(path, build_id);
   return reinterpret_cast<AnyFunction>(module->base + offset);
+}
+
+AnyFunction load_symbol(const std::string& path, const std::string& symbol) try {
+  return reinterpret_cast<AnyFunction>(os::find_symbol(path, symbol));
+} catch (const std::runtime_error& error) {
+  fail(ENOENT, error.what());
+}
+
+void encode_text(Sink& sink, const std::string& text) {
+  if (text.size() > kMaxPathBytes)
+    throw CodecError("cannot encode a path or symbol of " + std::to_string(text.size()) +
+                     " bytes");
+  encode_block(sink, text.data(), text.size());
+}
+
+std::string decode_text(Source& source) {
+  return decode_block<std::string>(source, kMaxPathBytes);
 }
 
 }  // namespace killable::detail

@@ -36,6 +36,9 @@ Session::Session(spawn::Launched launched, std::size_t spare_workers)
 
 std::optional<HostWorker> Session::take_worker(const Request& request) {
   Lock lock(mutex_);
+  // Its spares would still look alive for a moment.
+  if (fork_server_.has_ended())
+    pump_until(lock, os::Deadline::never(), [] { return false; });
   while (is_plain(request) && !spares_.empty() && !lost_) {
     Asked spare = std::move(spares_.front());
     const wire::WorkerId id = spare.id;

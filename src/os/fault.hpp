@@ -17,12 +17,13 @@ enum class Fault {
   worker_before_commit,
   worker_after_commit,
   worker_after_bell,
-  count,
+  count,  ///< How many there are.
 };
 
 #ifdef KILLABLE_FAULT_INJECTION
-/// Raises the signal that the environment asks for: KILLABLE_FAULT="<number of the fault
-/// point> <signal>". The first process that passes takes it, the next pass without.
+/// Sends this process the signal that KILLABLE_FAULT="<fault point> <signal> <token>"
+/// asks for, if it is this fault point and the file `token` exists; removes the file, so
+/// that it strikes once.
 void fault_point(Fault fault) noexcept;
 #else
 constexpr void fault_point(Fault) noexcept {}

@@ -92,6 +92,12 @@ bool any_module(Visit visit) {
   return ::dl_iterate_phdr(callback, &visit) != 0;
 }
 
+void* open_module(const std::string& path) {
+  void* const handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) throw std::runtime_error(::dlerror());
+  return handle;
+}
+
 }  // namespace
 
 std::optional<Module> module_of(std::uintptr_t address) {
@@ -114,9 +120,12 @@ std::optional<Module> find_module(std::span<const std::byte> build_id) {
   return found;
 }
 
-void load_module(const std::string& path) {
-  if (::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr)
-    throw std::runtime_error(::dlerror());
+void load_module(const std::string& path) { open_module(path); }
+
+std::uintptr_t find_symbol(const std::string& path, const std::string& symbol) {
+  void* const address = ::dlsym(open_module(path), symbol.c_str());
+  if (address == nullptr) throw std::runtime_error(::dlerror());
+  return reinterpret_cast<std::uintptr_t>(address);
 }
 
 bool program_enters_worker() {

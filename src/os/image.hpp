@@ -28,6 +28,10 @@ std::optional<Module> find_module(std::span<const std::byte> build_id);
 /// Throws std::runtime_error with the loader's reason.
 void load_module(const std::string& path);
 
+/// The address of `symbol` in the shared object at `path`, which is loaded for good.
+/// Throws std::runtime_error with the loader's reason.
+std::uintptr_t find_symbol(const std::string& path, const std::string& symbol);
+
 /// Whether this program becomes a fork server when it is executed as one: because it has
 /// the hook before main (a note in its image says so) or called declare_enters_worker().
 bool program_enters_worker();

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,6 +33,8 @@ namespace process = boost::process::v2;
 
 /// How long the image's static initialisers may take before main.
 constexpr std::chrono::seconds kHelloLimit{60};
+
+constexpr std::chrono::milliseconds kResumePause{200};
 
 [[noreturn]] void fail(int error, const std::string& why) {
   throw StartError(error, std::generic_category(),
@@ -97,19 +100,39 @@ void reap(pid_t child) {
       [&] { return ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED); });
 }
 
+/// Takes in what has come. False: the socket has closed.
+bool receive_introductions(Launched& launched) {
+  using Status = os::SeqPacket::Received::Status;
+  for (;;) {
+    std::array<std::byte, wire::kMaxControlBytes> buffer;
+    os::SeqPacket::Received received = launched.control.receive(buffer);
+    if (received.status != Status::message) return received.status == Status::would_block;
+    if (received.fds.size() != 1) fail(EMFILE, "receive a pidfd");
+    const auto message = std::span(buffer).first(received.size);
+    os::Pidfd pidfd(std::move(received.fds[0]));
+    if (wire::parse<wire::Guarded>(message)) launched.guard = std::move(pidfd);
+    if (wire::parse<wire::Hello>(message)) launched.fork_server = std::move(pidfd);
+  }
+}
+
+/// Waits until guard and fork server have introduced themselves.
 Launched await_hello(os::SeqPacket control) {
+  Launched launched{.control = std::move(control), .guard = {}, .fork_server = {}};
   const os::Deadline deadline = os::Deadline::in(kHelloLimit);
-  std::array<pollfd, 1> fd{pollfd{.fd = control.get(), .events = POLLIN, .revents = 0}};
-  while (os::poll_until(fd, deadline) == 0)
-    if (deadline.passed()) fail(ETIMEDOUT, "its image does not reach main");
-  std::array<std::byte, wire::kMaxControlBytes> buffer;
-  os::SeqPacket::Received received = control.receive(buffer);
-  if (!wire::parse<wire::Hello>(std::span(buffer).first(received.size)))
-    fail(ECONNRESET, "it ended before it was ready");
-  if (received.fds.size() != 2) fail(EMFILE, "receive its pidfds");
-  return {.control = std::move(control),
-          .guard = os::Pidfd(std::move(received.fds[0])),
-          .fork_server = os::Pidfd(std::move(received.fds[1]))};
+  while (!launched.guard || !launched.fork_server) {
+    std::array<pollfd, 1> fd{
+        pollfd{.fd = launched.control.get(), .events = POLLIN, .revents = 0}};
+    const int ready = os::poll_until(fd, os::Deadline::in(kResumePause));
+    if (ready != 0 && !receive_introductions(launched))
+      fail(ECONNRESET, "it ended before it was ready");
+    // Should somebody have stopped the guard, nobody else would resume it.
+    if (ready == 0 && launched.guard) launched.guard.send_signal(SIGCONT);
+    if (deadline.passed()) {
+      if (launched.guard) launched.guard.send_signal(SIGKILL);
+      fail(ETIMEDOUT, "its image does not reach main");
+    }
+  }
+  return launched;
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 /// worker has. Both ends are the same build of this library, so a message is its struct.
 ///
 ///   host -> fork server               fork server -> host
-///   Fork   + slot, bell, channel      Hello + two pidfds
+///   Fork   + slot, bell, channel      Guarded + pidfd, Hello + pidfd
 ///   Arm                               Forked + pidfd  |  ForkFailed
 ///   End                               Ended
 ///
@@ -25,6 +25,7 @@ enum class ControlType : std::uint32_t {
   fork = 1,
   arm,
   end,
+  guarded,
   hello,
   forked,
   fork_failed,
@@ -65,7 +66,14 @@ struct End {
   std::int64_t grace_ns;
 };
 
-/// The fork server is ready. Descriptors: pidfds of the guard and of the fork server.
+/// The guard exists: sent by the process that forked it. Descriptor: its pidfd. May come
+/// after Hello.
+struct Guarded {
+  static constexpr auto kType = ControlType::guarded;
+  ControlType type = kType;
+};
+
+/// The fork server is ready. Descriptor: its pidfd.
 struct Hello {
   static constexpr auto kType = ControlType::hello;
   ControlType type = kType;

@@ -1,5 +1,6 @@
 #include "support/processes.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -7,8 +8,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 
 namespace killable::test {
@@ -17,9 +16,15 @@ namespace {
 
 constexpr char kMark[] = "KILLABLE_TEST_FAMILY";
 
+/// What can be read: a process may vanish meanwhile, which a stream would throw for.
 std::string read_all(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  std::string text;
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  char block[4096];
+  for (ssize_t size = 0; file >= 0 && (size = ::read(file, block, sizeof block)) > 0;)
+    text.append(block, static_cast<std::size_t>(size));
+  if (file >= 0) ::close(file);
+  return text;
 }
 
 /// Executes this program again, once, with the mark in its environment. In the process

@@ -1,0 +1,182 @@
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <killable/killable.hpp>
+
+#include "os/fault.hpp"
+#include "support/fixture.hpp"
+
+/// Strikes each process at each step of the protocol, once, and asks of every step the
+/// same: the host gets an answer of a documented kind, and the next call works.
+namespace killable::test {
+namespace {
+
+using namespace std::chrono_literals;
+using os::Fault;
+
+struct Strike {
+  Fault fault;
+  int signal;
+};
+
+const char* name_of(Fault fault) {
+  switch (fault) {
+    case Fault::guard_before_fork_server: return "GuardBeforeForkServer";
+    case Fault::fork_server_before_hello: return "ForkServerBeforeHello";
+    case Fault::fork_server_before_fork: return "ForkServerBeforeFork";
+    case Fault::fork_server_after_fork: return "ForkServerAfterFork";
+    case Fault::fork_server_before_end: return "ForkServerBeforeEnd";
+    case Fault::fork_server_before_ended: return "ForkServerBeforeEnded";
+    case Fault::worker_after_fork: return "WorkerAfterFork";
+    case Fault::worker_before_call: return "WorkerBeforeCall";
+    case Fault::worker_before_entry: return "WorkerBeforeEntry";
+    case Fault::worker_before_commit: return "WorkerBeforeCommit";
+    case Fault::worker_after_commit: return "WorkerAfterCommit";
+    case Fault::worker_after_bell: return "WorkerAfterBell";
+    case Fault::count: break;
+  }
+  return "Unknown";
+}
+
+std::vector<Strike> all_strikes() {
+  std::vector<Strike> strikes;
+  for (int fault = 0; fault < static_cast<int>(Fault::count); ++fault)
+    for (const int signal : {SIGKILL, SIGSTOP})
+      strikes.push_back({static_cast<Fault>(fault), signal});
+  return strikes;
+}
+
+std::string test_name(const ::testing::TestParamInfo<Strike>& info) {
+  return std::string(name_of(info.param.fault)) +
+         (info.param.signal == SIGKILL ? "Killed" : "Stopped");
+}
+
+int answer() { return 42; }
+
+void spin() {
+  const volatile bool go_on = true;
+  while (go_on) {
+  }
+}
+
+class FaultAt : public NothingIsLeft, public ::testing::WithParamInterface<Strike> {
+ protected:
+  /// A session whose processes carry the request to strike, and no other.
+  void arm() {
+    token_ = path("token");
+    std::ofstream{token_};
+    const std::string request = std::to_string(static_cast<int>(GetParam().fault)) + " " +
+                                std::to_string(GetParam().signal) + " " + token_;
+    replace_session();
+    ::setenv("KILLABLE_FAULT", request.c_str(), 1);
+  }
+
+  void TearDown() override {
+    ::unsetenv("KILLABLE_FAULT");
+    disarm();
+    if (struck_) replace_session();
+    NothingIsLeft::TearDown();
+  }
+
+  /// Nothing is struck from here on.
+  void disarm() {
+    if (!std::filesystem::remove(token_)) struck_ = true;
+  }
+
+  /// Ends the fork server, so that the next start launches another with today's
+  /// environment.
+  static void replace_session() {
+    for (const Process& process : processes_named("killable-server"))
+      ::kill(process.pid, SIGKILL);
+    EXPECT_TRUE(eventually([] { return other_processes().empty(); }));
+  }
+
+  /// A call that was in flight when the fork server was struck is lost, the one after
+  /// that is not.
+  void expect_that_calls_work() {
+    disarm();
+    try {
+      EXPECT_EQ(call(answer), 42);
+    } catch (const WorkerLost&) {
+      EXPECT_EQ(call(answer), 42);
+    }
+  }
+
+  static bool is_a_documented_end(State state) {
+    return state == State::returned || state == State::killed ||
+           state == State::crashed || state == State::lost;
+  }
+
+ private:
+  std::string token_;
+  bool struck_ = false;
+};
+
+/// A worker that is stopped hangs like any other, until somebody kills it.
+void end_if_it_hangs(KillableThread<int>& thread) {
+  if (!thread.join(2s)) thread.kill(0ms);
+  thread.join();
+}
+
+TEST_P(FaultAt, ACallGetsAnAnswerAndTheNextOneWorks) {
+  arm();
+  try {
+    KillableThread thread(answer);
+    thread.start();
+    end_if_it_hangs(thread);
+    EXPECT_TRUE(is_a_documented_end(thread.state())) << to_string(thread.state());
+    if (thread.state() == State::returned) {
+      EXPECT_EQ(thread.getResult(), 42);
+    } else {
+      EXPECT_THROW(thread.getResult(), Error);
+    }
+  } catch (const StartError&) {
+    // An answer, too: no worker was to be had.
+  }
+  expect_that_calls_work();
+}
+
+TEST_P(FaultAt, AKillGetsAnAnswerAndTheNextCallWorks) {
+  arm();
+  try {
+    KillableThread thread(spin);
+    thread.start();
+    thread.kill(1ms);
+    thread.join();
+    EXPECT_TRUE(is_a_documented_end(thread.state())) << to_string(thread.state());
+    EXPECT_THROW(thread.getResult(), Error);
+  } catch (const StartError&) {
+  }
+  expect_that_calls_work();
+}
+
+TEST_P(FaultAt, OtherCallsThatRunGetTheirs) {
+  arm();
+  std::vector<KillableThread<int>> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back(answer);
+  for (auto& thread : threads) try {
+      thread.start();
+    } catch (const StartError&) {
+    }
+  int unanswered = 0;
+  for (auto& thread : threads) {
+    if (thread.state() == State::not_started) continue;
+    end_if_it_hangs(thread);
+    if (thread.state() != State::returned) ++unanswered;
+  }
+  // The fork server takes all of its workers along; a worker only itself.
+  if (GetParam().fault >= Fault::worker_after_fork) {
+    EXPECT_LE(unanswered, 1);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EachStep, FaultAt, ::testing::ValuesIn(all_strikes()),
+                         test_name);
+
+}  // namespace
+}  // namespace killable::test

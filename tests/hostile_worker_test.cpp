@@ -1,0 +1,297 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <killable/killable.hpp>
+
+#include "support/fixture.hpp"
+#include "wire/exec_format.hpp"
+#include "wire/slot_format.hpp"
+
+/// Workers that write into shared memory and descriptors what the protocol does not
+/// allow. The host gets a value of the right type or a clear error, and the next call
+/// works.
+namespace killable::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+class HostileWorker : public NothingIsLeft {};
+
+struct Range {
+  std::byte* begin = nullptr;
+  std::size_t size = 0;
+};
+
+/// This worker's mapping of a memfd of ours, as anybody can find it.
+Range find_mapping(const std::string& permissions) {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    std::array<char, 5> found{};
+    std::sscanf(line.c_str(), "%lx-%lx %4s", &begin, &end, found.data());
+    if (line.find("memfd:killable") != std::string::npos && permissions == found.data())
+      return {reinterpret_cast<std::byte*>(begin), end - begin};
+  }
+  return {};
+}
+
+wire::SlotHeader& slot_header() {
+  return *reinterpret_cast<wire::SlotHeader*>(find_mapping("rw-s").begin);
+}
+
+void ring() {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(wire::kBellFd, &one, sizeof one);
+}
+
+void hang() {
+  for (;;) ::pause();
+}
+
+TEST_F(HostileWorker, ACommitThatIsNotItsOwnIsAProtocolViolation) {
+  KillableThread thread([] {
+    slot_header().commit.store(12345);
+    ring();
+    hang();
+  });
+  thread.start();
+  EXPECT_THROW(thread.getResult(), ProtocolViolation);
+  EXPECT_EQ(thread.state(), State::killed);
+  EXPECT_THROW(thread.getResult(), ProtocolViolation);
+}
+
+TEST_F(HostileWorker, ABellWithoutACommitIsAProtocolViolation) {
+  KillableThread thread([] {
+    ring();
+    hang();
+  });
+  thread.start();
+  EXPECT_THROW(thread.getResult(), ProtocolViolation);
+}
+
+TEST_F(HostileWorker, ACommitWithoutABellIsFoundAtTheEnd) {
+  EXPECT_EQ(call([] {
+              ::close(wire::kBellFd);
+              return 5;
+            }),
+            5);
+}
+
+TEST_F(HostileWorker, OneThatClosesAllItsDescriptorsStillAnswers) {
+  EXPECT_EQ(call([] {
+              ::close_range(3, ~0u, 0);
+              return 5;
+            }),
+            5);
+}
+
+TEST_F(HostileWorker, ItCannotSendAnythingOverItsChannel) {
+  EXPECT_EQ(call([] {
+              const char byte = 'x';
+              const ssize_t sent = ::send(wire::kChannelFd, &byte, 1, MSG_NOSIGNAL);
+              return sent == -1 ? errno : 0;
+            }),
+            EPIPE);
+}
+
+TEST_F(HostileWorker, ItCannotAlterItsArguments) {
+  const auto attempt = [](std::string_view argument) {
+    const Range mapping = find_mapping("r--s");
+    const bool in_place =
+        argument.data() >= reinterpret_cast<char*>(mapping.begin) &&
+        argument.data() < reinterpret_cast<char*>(mapping.begin) + mapping.size;
+    if (!in_place) return -1;
+    return ::mprotect(mapping.begin, mapping.size, PROT_READ | PROT_WRITE) == -1 ? errno
+                                                                                 : 0;
+  };
+  EXPECT_EQ(call(attempt, "text"), EACCES);
+}
+
+TEST_F(HostileWorker, HolesPunchedIntoItsSlotReadAsNoResult) {
+  KillableThread thread([] {
+    const Range slot = find_mapping("rw-s");
+    std::memset(slot.begin, 0xff, 4096);
+    if (::madvise(slot.begin, 4096, MADV_REMOVE) == -1) return;
+    ring();
+    hang();
+  });
+  thread.start();
+  EXPECT_THROW(thread.getResult(), ProtocolViolation);
+}
+
+/// Tells, as it is destroyed after the commit, what a commit of this worker looks like.
+struct ReportsCommit {
+  std::string file;
+
+  ReportsCommit() = default;
+  explicit ReportsCommit(std::string to) : file(std::move(to)) {}
+  ReportsCommit(ReportsCommit&& other) noexcept : file(std::exchange(other.file, {})) {}
+  ReportsCommit& operator=(ReportsCommit&&) = delete;
+  ~ReportsCommit() {
+    if (!file.empty() && this_worker::inside())
+      signal_file(file, std::to_string(slot_header().commit.load()));
+  }
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(file);
+  }
+};
+
+/// What the worker writes instead of the library: header and result, whole.
+struct Forgery {
+  std::uint64_t commit = 0;
+  std::uint32_t kind = static_cast<std::uint32_t>(wire::ResultKind::value);
+  std::uint64_t length = 0;
+  std::string result;
+};
+
+/// Publishes the forgery as the library would.
+void forge(const Forgery& forgery) {
+  const Range slot = find_mapping("rw-s");
+  std::memcpy(slot.begin + wire::kSlotResultOffset, forgery.result.data(),
+              forgery.result.size());
+  slot_header().kind.store(forgery.kind);
+  slot_header().length.store(forgery.length);
+  slot_header().commit.store(forgery.commit);
+  ring();
+}
+
+template <class R>
+R commit_forgery(Forgery forgery) {
+  forge(forgery);
+  hang();
+  return R();
+}
+
+/// A worker that commits what it likes. Without spares the workers' ids follow each
+/// other, so that a test can know the commit word that the host expects.
+class ForgedCommit : public NothingIsLeft {
+ protected:
+  void SetUp() override {
+    NothingIsLeft::SetUp();
+    // The spares of SetUp are used up first.
+    configure({.spare_workers = 0});
+    replace_session();
+    KillableThread first([](ReportsCommit) {}, ReportsCommit(path("commit")));
+    first.start();
+    id_ = std::stoull(await_file(path("commit"))) ^ wire::commit_word(0);
+  }
+
+  void TearDown() override {
+    configure({});
+    replace_session();
+    NothingIsLeft::TearDown();
+  }
+
+  /// A running call whose worker has committed `forgery` with the right commit word.
+  template <class R>
+  KillableThread<R> forged(Forgery forgery) {
+    forgery.commit = wire::commit_word(++id_);
+    KillableThread<R> thread(commit_forgery<R>, std::move(forgery));
+    thread.start();
+    return thread;
+  }
+
+ private:
+  static void replace_session() {
+    for (const Process& process : processes_named("killable-server"))
+      ::kill(process.pid, SIGKILL);
+    EXPECT_TRUE(eventually([] { return other_processes().empty(); }));
+  }
+
+  wire::WorkerId id_ = 0;
+};
+
+std::string encoded(const auto& value) {
+  detail::HeapSink sink;
+  detail::encode(sink, value);
+  const auto bytes = sink.bytes();
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+TEST_F(ForgedCommit, AWellFormedOneIsBelieved) {
+  const std::string result = encoded(42);
+  auto thread = forged<int>({.length = result.size(), .result = result});
+  EXPECT_EQ(thread.getResult(), 42);
+}
+
+TEST_F(ForgedCommit, ALengthBeyondTheSlotIsAProtocolViolation) {
+  for (const std::uint64_t length : {~std::uint64_t{0}, std::uint64_t{1} << 63,
+                                     (std::uint64_t{1} << 30) + (2 << 20)}) {
+    auto thread = forged<int>({.length = length, .result = "x"});
+    EXPECT_THROW(thread.getResult(), ProtocolViolation) << length;
+  }
+}
+
+TEST_F(ForgedCommit, AKindThatDoesNotExistIsAProtocolViolation) {
+  auto thread = forged<int>({.kind = 77, .length = 4, .result = encoded(1)});
+  EXPECT_THROW(thread.getResult(), ProtocolViolation);
+}
+
+TEST_F(ForgedCommit, BytesThatDoNotDecodeAreACodecError) {
+  auto text =
+      forged<std::vector<std::string>>({.length = 64, .result = std::string(64, '\xff')});
+  EXPECT_THROW(text.getResult(), CodecError);
+  auto cut = forged<std::uint64_t>({.length = 4, .result = encoded(1)});
+  EXPECT_THROW(cut.getResult(), CodecError);
+  auto long_one = forged<int>({.length = 12, .result = encoded(1) + "12345678"});
+  EXPECT_THROW(long_one.getResult(), CodecError);
+}
+
+TEST_F(ForgedCommit, AnExceptionThatDoesNotDecodeIsACodecError) {
+  constexpr auto kException = static_cast<std::uint32_t>(wire::ResultKind::exception);
+  auto thread =
+      forged<int>({.kind = kException, .length = 32, .result = std::string(32, '\xff')});
+  EXPECT_THROW(thread.getResult(), CodecError);
+}
+
+TEST_F(ForgedCommit, AHugeResultOfHolesTakesNoMoreMemoryThanItsLimit) {
+  auto thread = forged<std::vector<std::string>>({.length = 1 << 30, .result = ""});
+  // A count of zero, and a gigabyte that follows it unread.
+  EXPECT_THROW(thread.getResult(), CodecError);
+}
+
+TEST_F(HostileWorker, WordsThatChangeAllTheTimeNeverHurtTheHost) {
+  for (int round = 0; round < 20; ++round) {
+    KillableThread thread(
+        [](int seed) {
+          std::thread([seed] {
+            const Range slot = find_mapping("rw-s");
+            auto* words = reinterpret_cast<std::atomic<std::uint64_t>*>(slot.begin);
+            for (std::uint64_t i = static_cast<std::uint64_t>(seed);; ++i)
+              words[i * 7 % 600].store(i * 0x9e3779b97f4a7c15);
+          }).detach();
+          std::this_thread::sleep_for(5ms);  // Time to do harm in.
+          return std::map<std::string, std::vector<int>>{{"a", {1, 2, 3}}, {"b", {4}}};
+        },
+        round);
+    thread.start();
+    try {
+      thread.getResult();
+    } catch (const Error&) {
+    } catch (const RemoteException&) {
+      // The kind of the result was forged, and what followed happened to be a record.
+    }
+  }
+}
+
+}  // namespace
+}  // namespace killable::test
