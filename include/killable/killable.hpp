@@ -2,7 +2,6 @@
 
 /// Everything of killable.
 #include <killable/codec.hpp>
-#include <killable/codec.hpp>
 #include <killable/errors.hpp>
 #include <killable/killable_thread.hpp>
 #include <killable/library_function.hpp>
