@@ -115,6 +115,7 @@ void Call::start() {
   } catch (...) {
     const std::lock_guard lock(mutex_);
     starting_ = false;
+    pending_end_.reset();
     throw;
   }
 }
@@ -125,6 +126,8 @@ void Call::run() {
 }
 
 void Call::begin() {
+  if (is_elsewhere())
+    throw std::logic_error("cannot start " + title() + ": it is the parent process's");
   const std::lock_guard lock(mutex_);
   if (starting_ || state_ != State::not_started)
     throw std::logic_error("cannot start " + title() + ": it was started before");
@@ -243,13 +246,23 @@ void Call::end(wire::EndMode mode, nanoseconds grace) noexcept {
   try {
     if (state_ == State::running) {
       session_->end(worker_->id, mode, grace);
-    } else if (starting_ && (!pending_end_ || mode == wire::EndMode::kill)) {
-      pending_end_ = wire::End{.mode = mode, .worker = 0, .grace_ns = grace.count()};
+    } else if (starting_) {
+      remember_end({.mode = mode, .worker = 0, .grace_ns = grace.count()});
     }
   } catch (const std::exception&) {
     // No memory to queue the message. Without a grace period, but no survivor.
     worker_->watch->pidfd.send_signal(SIGKILL);
   }
+}
+
+/// A kill outdoes a SIGTERM alone, and of two kills the more impatient one counts: as in
+/// the fork server's ladder.
+void Call::remember_end(const wire::End& end) noexcept {
+  const bool is_kill = end.mode == wire::EndMode::kill;
+  const bool is_first_kill = !pending_end_ || pending_end_->mode != wire::EndMode::kill;
+  if (!pending_end_ ||
+      (is_kill && (is_first_kill || end.grace_ns < pending_end_->grace_ns)))
+    pending_end_ = end;
 }
 
 nanoseconds Call::grace_period() const noexcept { return request_.options.grace_period; }

@@ -62,6 +62,7 @@ class Call {
   bool try_launch(const std::shared_ptr<Session>& session, int arguments);
   void started(std::shared_ptr<Session> session, HostWorker worker);
   void run_inline();
+  void remember_end(const wire::End& end) noexcept;
 
   /// What a waiting thread needs of a running call.
   struct Interest {
