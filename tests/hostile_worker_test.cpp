@@ -190,7 +190,7 @@ class ForgedCommit : public NothingIsLeft {
     // The spares of SetUp are used up first.
     configure({.spare_workers = 0});
     replace_session();
-    KillableThread first([](ReportsCommit) {}, ReportsCommit(path("commit")));
+    KillableThread first([](const ReportsCommit&) {}, ReportsCommit(path("commit")));
     first.start();
     id_ = std::stoull(await_file(path("commit"))) ^ wire::commit_word(0);
   }
