@@ -1,6 +1,5 @@
 #include "worker/guard.hpp"
 
-#include <execinfo.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,6 +22,7 @@
 #include "wire/control.hpp"
 #include "wire/exec_format.hpp"
 #include "worker/fork_server.hpp"
+#include "worker/interruption.hpp"
 #include "worker/sigchld_fd.hpp"
 #include "worker/title.hpp"
 #include "worker/tree.hpp"
@@ -39,13 +39,6 @@ void provide_standard_descriptors() noexcept {
   int opened = ::open("/dev/null", O_RDWR);
   while (opened >= 0 && opened <= STDERR_FILENO) opened = ::open("/dev/null", O_RDWR);
   if (opened >= 0) ::close(opened);
-}
-
-/// glibc loads the unwinder at its first use, which is neither async-signal-safe nor
-/// something for each worker to repeat: pthread_cancel(3) in a signal handler needs it.
-void warm_up_unwinder() noexcept {
-  void* frame = nullptr;
-  ::backtrace(&frame, 1);
 }
 
 /// A stopped fork server would enforce no timeout and reap nobody. Only its parent is
@@ -80,7 +73,7 @@ void watch(const os::SeqPacket& control, pid_t fork_server, const os::Pidfd& pid
   ::setsid();
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   set_title("killable-guard", "killable: guard");
-  warm_up_unwinder();
+  interruption::warm_up();
   os::fault_point(os::Fault::guard_before_fork_server);
   const pid_t self = ::getpid();
   const pid_t child = ::fork();

@@ -1,5 +1,6 @@
 #include "worker/interruption.hpp"
 
+#include <execinfo.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -55,8 +56,7 @@ std::stop_source& stop_source() {
 }
 
 /// pthread_cancel(3) is not async-signal-safe on paper. In glibc its only hazard is the
-/// first call, which loads libgcc_s; the fork server has done that (see
-/// warm_up_unwinder).
+/// first call, which loads libgcc_s: see warm_up().
 void on_sigterm(int) {
   const int saved_errno = errno;
   sigterm_came.store(true);
@@ -107,7 +107,28 @@ void start_stop_thread() {
   });
 }
 
+/// As long as a process has never had a second thread, glibc's cancellation points do not
+/// look for a cancellation: a sleep(3) that SIGTERM interrupts would return to the
+/// function as if its time were over. See SINGLE_THREAD_P in glibc's sysdep-cancel.h.
+void leave_single_threaded_mode() noexcept {
+  pthread_attr_t attributes;
+  ::pthread_attr_init(&attributes);
+  ::pthread_attr_setstacksize(&attributes, std::size_t{64} << 10);
+  pthread_t thread;
+  const auto nothing = [](void*) -> void* { return nullptr; };
+  if (::pthread_create(&thread, &attributes, nothing, nullptr) == 0)
+    ::pthread_join(thread, nullptr);
+  ::pthread_attr_destroy(&attributes);
+}
+
 }  // namespace
+
+void warm_up() noexcept {
+  // glibc loads the unwinder at its first use, which is not async-signal-safe.
+  void* frame = nullptr;
+  ::backtrace(&frame, 1);
+  leave_single_threaded_mode();
+}
 
 void install(int channel) noexcept {
   channel_fd = channel;

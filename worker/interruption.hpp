@@ -17,6 +17,10 @@
 /// that is global.
 namespace killable::worker::interruption {
 
+/// Prepares an image for workers whose thread can be cancelled by a signal handler. To be
+/// called once, before they are forked; they inherit what it did.
+void warm_up() noexcept;
+
 /// Handles SIGTERM, and silences std::terminate once a SIGTERM has come. The calling
 /// thread is the one that will run the function. `channel` is where a Stop can arrive.
 void install(int channel) noexcept;

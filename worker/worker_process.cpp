@@ -18,6 +18,7 @@
 #include "os/fault.hpp"
 #include "os/signals.hpp"
 #include "wire/exec_format.hpp"
+#include "worker/interruption.hpp"
 #include "worker/serve.hpp"
 
 namespace killable::worker {
@@ -92,6 +93,7 @@ void resume_spawned_worker(int argc, char** argv) noexcept {
   if (argc != 5) ::_exit(kCannotServe);
   for (int fd = wire::kChannelFd; fd < wire::kFirstFreeFd; ++fd)
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  interruption::warm_up();
   serve_one_call(std::strtoull(argv[3], nullptr, 10),
                  std::strtoull(argv[4], nullptr, 10));
 }
