@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -32,6 +33,38 @@ namespace killable::worker {
 namespace {
 
 using os::Fault;
+
+/// Notices the end of workers that cannot be reaped yet, since a process of theirs traces
+/// them: no SIGCHLD tells of that, but the pidfd does. See ptrace(2), pidfd_open(2).
+class DeathWatch {
+ public:
+  DeathWatch() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+    if (!epoll_) os::throw_errno(errno, "make an epoll instance");
+  }
+
+  /// Readable once for each worker that ended; drain() takes that in.
+  int get() const noexcept { return epoll_.get(); }
+
+  void drain() const noexcept {
+    epoll_event event;
+    while (::epoll_wait(epoll_.get(), &event, 1, 0) > 0) {
+    }
+  }
+
+  // Once: the tracer may be a debugger, which is not ours to end.
+  void add(const os::Pidfd& worker) const noexcept {
+    epoll_event event{.events = EPOLLIN | EPOLLONESHOT, .data = {}};
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, worker.get(), &event);
+  }
+
+  // Closing does not remove it: the host has the same open file. See epoll(7).
+  void remove(const os::Pidfd& worker) const noexcept {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, worker.get(), nullptr);
+  }
+
+ private:
+  os::UniqueFd epoll_;
+};
 
 /// How a child ended, as waitid(2) tells it.
 struct Death {
@@ -114,6 +147,7 @@ class ForkServer {
   os::MessageQueue control_;
   os::Pidfd guard_;
   os::UniqueFd sigchld_;
+  DeathWatch deaths_;
   RaisedFdLimit fd_limit_;
   Workers workers_;
   std::map<pid_t, wire::WorkerId> ids_;  ///< Of the workers that are not reaped yet.
@@ -139,12 +173,17 @@ void ForkServer::run() {
   for (;;) {
     const short control_events =
         static_cast<short>(POLLIN | (control_.has_queued() ? POLLOUT : 0));
-    std::array<pollfd, 3> fds{
+    std::array<pollfd, 4> fds{
         pollfd{.fd = control_.socket().get(), .events = control_events, .revents = 0},
         pollfd{.fd = guard_.get(), .events = POLLIN, .revents = 0},
-        pollfd{.fd = sigchld_.get(), .events = POLLIN, .revents = 0}};
+        pollfd{.fd = sigchld_.get(), .events = POLLIN, .revents = 0},
+        pollfd{.fd = deaths_.get(), .events = POLLIN, .revents = 0}};
     os::poll_until(fds, next_timer());
     if (fds[1].revents != 0) return;
+    if (fds[3].revents != 0) {
+      deaths_.drain();
+      strangers_left_ = true;  // Among them, it may be, the one that traces the dead.
+    }
     if (fds[2].revents != 0) reap();
     if (fds[0].revents != 0 && (!control_.flush() || !receive())) return;
     run_timers();
@@ -216,6 +255,7 @@ void ForkServer::in_parent(const wire::Fork& request, pid_t child, os::UniqueFd 
     strangers_left_ = true;
     return fail_fork(request, error);
   }
+  deaths_.add(pidfd);
   os::fault_point(Fault::fork_server_after_fork);
   const wire::Forked forked{.pid = child, .worker = request.worker};
   control_.send(wire::bytes_of(forked), std::array{pidfd.get()});
@@ -290,6 +330,7 @@ void ForkServer::bury() {
   for (const wire::WorkerId id : dead_) {
     const auto worker = workers_.find(id);
     report(id, worker->second);
+    deaths_.remove(worker->second.ladder.pidfd());
     workers_.erase(worker);
   }
   dead_.clear();
