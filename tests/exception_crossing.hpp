@@ -6,6 +6,7 @@
 #include <string>
 
 #include <killable/detail/exception.hpp>
+#include <killable/errors.hpp>
 
 /// Exceptions taken through a record, as from a worker to its host.
 namespace killable::testing {
@@ -34,6 +35,17 @@ std::exception_ptr cross(const Function& function) {
   std::exception_ptr crossed = detail::decode_exception(source);
   if (source.remaining() != 0) throw std::logic_error("the record was not read whole");
   return crossed;
+}
+
+/// Whether it arrived as a stand-in for its type.
+inline bool is_remote(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const RemoteException&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
 }
 
 /// A copy of what `function` throws, caught as E.

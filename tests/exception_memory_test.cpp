@@ -23,8 +23,11 @@ void* operator new(std::size_t size) {
   void* memory = out_of_memory ? nullptr : std::malloc(size);
   return memory ? memory : throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+// GCC, where it sees through these and not through the above, takes them for mismatched.
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
 
 namespace killable {
 namespace {

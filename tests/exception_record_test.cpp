@@ -167,6 +167,7 @@ TEST(Exceptions, StreamFailuresArriveAsSuch) {
   const auto crossed = crossed_as<std::ios_base::failure>(fail);
   EXPECT_STREQ(crossed.what(), original.what());
   EXPECT_EQ(crossed.code(), original.code());
+  EXPECT_FALSE(testing::is_remote(cross(fail)));
   expect_exact(std::ios_base::failure("text"));
 }
 

@@ -23,6 +23,7 @@ namespace {
 using testing::cross;
 using testing::crossed_as;
 using testing::crossed_what;
+using testing::is_remote;
 
 // --- Types that nobody registered ------------------------------------------------------
 
@@ -192,6 +193,7 @@ TEST(Exceptions, TheChainOfNestedExceptionsArrivesWhole) {
   const auto third = inner_of<std::logic_error>(second);
   EXPECT_EQ(what_of<std::out_of_range>(third), "c");
   EXPECT_EQ(inner_of<std::out_of_range>(third), nullptr);
+  for (const auto& exception : {chain, second, third}) EXPECT_FALSE(is_remote(exception));
 }
 
 TEST(Exceptions, UnregisteredTypesNestToo) {
@@ -310,7 +312,23 @@ struct Large : std::runtime_error {
   }
 };
 
+/// Saves more than it loads.
+struct Talkative : std::runtime_error {
+  using std::runtime_error::runtime_error;
+
+  template <class Archive>
+  void save(Archive& archive) const {
+    archive(1, 2);
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    int one = 0;
+    archive(one);
+  }
+};
+
 const RegisterException<ParseError> parse_error;
+const RegisterException<Talkative> talkative;
 const RegisterException<Cancelled> cancelled;
 const RegisterException<Forbidden> forbidden;
 const RegisterException<Described> described;
@@ -401,6 +419,11 @@ TEST(RegisteredExceptions, ThatFailToDecodeArriveAsIfUnregisteredAndSayWhy) {
   });
   EXPECT_TRUE(remote.type_name().ends_with("Stubborn"));
   EXPECT_EQ(remote.message(), "text (its data did not cross: its decoding failed)");
+}
+
+TEST(RegisteredExceptions, ThatLeaveDataOverArriveAsIfUnregisteredAndSayWhy) {
+  EXPECT_EQ(crossed_what<std::runtime_error>([] { throw Talkative("text"); }),
+            "text (its data did not cross: more data than the type has)");
 }
 
 TEST(RegisteredExceptions, ThatAreTooLargeArriveAsIfUnregistered) {
