@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include <killable/detail/bytes.hpp>
 #include <killable/detail/call_rules.hpp>
+#include <killable/detail/call_shape.hpp>
 
 namespace killable {
 
@@ -17,6 +19,7 @@ class Forked {
   explicit Forked(F callable) : callable_(std::make_shared<F>(std::move(callable))) {}
 
   template <class... Args>
+  requires std::is_invocable_v<F&, Args...>
   decltype(auto) operator()(Args&&... arguments) const {
     return (*callable_)(std::forward<Args>(arguments)...);
   }
@@ -43,8 +46,11 @@ class Forked {
 };
 
 namespace detail {
+/// Arguments are converted to the wrapped callable's own parameter types.
+template <class F>
+struct Signature<Forked<F>> : Signature<F> {};
 template <class F>
 inline constexpr bool is_portable_callable_v<Forked<F>> = true;
-}
+}  // namespace detail
 
 }  // namespace killable
