@@ -1,7 +1,6 @@
 #include <killable/detail/function_ref.hpp>
 
 #include <cerrno>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -36,13 +35,12 @@ Block decode_block(Source& source, std::size_t max_size) {
   return block;
 }
 
-/// The loader keeps a path as dlopen(3) was given it, and the worker may have another
-/// working directory.
-std::string absolute_path(const std::string& path) {
-  if (path.empty()) return path;
-  std::error_code ignored;
-  const std::filesystem::path absolute = std::filesystem::absolute(path, ignored);
-  return absolute.empty() ? path : absolute.string();
+/// The path of a module, for a worker with another working directory. The loader keeps it
+/// as dlopen(3) was given it, and the host may have changed its own since.
+std::string absolute_path(const os::Module& module, std::uintptr_t address) {
+  if (module.path.empty() || module.path.front() == '/') return module.path;
+  std::string path = os::file_mapped_at(address);
+  return path.empty() ? module.path : path;
 }
 
 os::Module load(const std::string& path, std::span<const std::byte> build_id) {
@@ -65,7 +63,7 @@ void encode_function(Sink& sink, AnyFunction function) {
   if (!module) fail(EFAULT, "its address lies in no loaded module");
   if (module->build_id.empty() && !module->path.empty())
     fail(ENOEXEC, module->path + " has no build-id; link it with -Wl,--build-id");
-  const std::string path = absolute_path(module->path);
+  const std::string path = absolute_path(*module, address);
   const std::uint64_t offset = address - module->base;
   encode_block(sink, module->build_id.data(), module->build_id.size());
   encode_block(sink, path.data(), path.size());

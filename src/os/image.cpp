@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <stdexcept>
 
 namespace killable::os {
@@ -107,6 +109,22 @@ std::optional<Module> module_of(std::uintptr_t address) {
     return found.has_value();
   });
   return found;
+}
+
+std::string file_mapped_at(std::uintptr_t address) {
+  constexpr std::string_view kDeleted = " (deleted)";
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    if (std::sscanf(line.c_str(), "%zx-%zx", &begin, &end) != 2) continue;
+    const std::size_t slash = line.find('/');
+    if (address < begin || address >= end || slash == std::string::npos) continue;
+    std::string path = line.substr(slash);
+    if (path.ends_with(kDeleted)) path.resize(path.size() - kDeleted.size());
+    return path;
+  }
+  return {};
 }
 
 std::optional<Module> find_module(std::span<const std::byte> build_id) {

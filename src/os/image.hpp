@@ -21,6 +21,10 @@ struct Module {
 /// The module in which `address` lies; empty if there is none (generated code).
 std::optional<Module> module_of(std::uintptr_t address);
 
+/// The absolute path of the file that is mapped at `address`; empty if there is none. See
+/// proc(5), /proc/pid/maps.
+std::string file_mapped_at(std::uintptr_t address);
+
 /// The loaded module with this build-id. An empty one stands for the program itself.
 std::optional<Module> find_module(std::span<const std::byte> build_id);
 
