@@ -306,6 +306,11 @@ TEST(Codec, TellsWhatCanCrossAndWhatCanReturn) {
   EXPECT_FALSE(Encodable<std::span<int>>);
   EXPECT_FALSE(Encodable<std::span<const std::string>>);
   EXPECT_FALSE(Encodable<std::thread>);
+  struct SeesAnother {
+    const std::string& text;
+    const int number;
+  };
+  EXPECT_FALSE(Encodable<SeesAnother>);
 }
 
 TEST(Codec, RefusesWhatIsNestedTooDeep) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <cstdlib>
 #include <type_traits>
 #include <utility>
 
@@ -20,16 +21,23 @@ struct IsArray : std::false_type {};
 template <class T, std::size_t kCount>
 struct IsArray<std::array<T, kCount>> : std::true_type {};
 
-/// Converts to anything, in initialisations that are never evaluated.
+/// Converts to anything, in initialisations that are never evaluated. (clang warns of
+/// conversions that have no body.)
 struct AnyReference {
   template <class U>
-  operator U&() const&;
+  operator U&() const& {
+    std::abort();
+  }
   template <class U>
-  operator U&() const&&;
+  operator U&() const&& {
+    std::abort();
+  }
 };
 struct AnyValue {
   template <class U>
-  operator U() const;
+  operator U() const {
+    std::abort();
+  }
 };
 
 template <class T, std::size_t>
@@ -131,11 +139,16 @@ consteval bool holds_c_array(std::index_sequence<kIndex...>) {
       ...);
 }
 
-/// PFR shows a reference member as the object it refers to. Assignment gives it away.
+/// PFR shows a reference member as the object it refers to. What a class with one lacks,
+/// although all that is shown has it, gives it away.
 template <class T, std::size_t... kIndex>
 consteval bool holds_reference(std::index_sequence<kIndex...>) {
-  return !std::is_move_assignable_v<T> &&
-         (std::is_move_assignable_v<Member<T, kIndex>> && ...);
+  return (!std::is_standard_layout_v<T> &&
+          (std::is_standard_layout_v<Member<T, kIndex>> && ...)) ||
+         (!std::is_move_assignable_v<T> &&
+          (std::is_move_assignable_v<Member<T, kIndex>> && ...)) ||
+         (std::is_trivially_destructible_v<T> &&
+          !(std::is_trivially_destructible_v<Member<T, kIndex>> && ...));
 }
 
 template <class T>

@@ -47,18 +47,18 @@
 ///
 /// A hostile worker can write anything here. Every value takes at least one byte, so a
 /// count larger than the bytes left is refused before any memory is allocated; what is
-/// allocated is charged to the Source's budget first; nesting is bounded; each byte is
-/// copied once and only the copy is checked. What comes out is a value of the right type
-/// or a CodecError. Views are the exception: they see the bytes in place, so they are
-/// only for the worker's own parameters, whose bytes the host wrote.
+/// allocated is charged to the Source's budget first; nesting is bounded, and so is the
+/// work that colliding keys make; each byte is copied once and only the copy is checked.
+/// What comes out is a value of the right type or a CodecError. Views are the exception:
+/// they see the bytes in place, so they are only for the worker's own parameters, whose
+/// bytes the host wrote.
 ///
 /// Thread-safe: yes, for different sinks and sources.
 namespace killable::detail {
 
 /// Whether a T can cross as an argument.
 template <class T>
-concept Encodable = misuse_in<T>()
-== Misuse::none;
+concept Encodable = (misuse_in<T>() == Misuse::none);
 
 /// Whether a T is a view of memory, such as std::string_view and std::span.
 template <class T>

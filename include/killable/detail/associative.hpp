@@ -22,6 +22,31 @@ inline constexpr Misuse kFunctorMisuse = (std::is_empty_v<Functors> && ...)
                                              ? Misuse::none
                                              : Misuse::comparator_state;
 
+template <class Key>
+const Key& key_of(const Key& element) {
+  return element;
+}
+template <class Key, class Mapped>
+const Key& key_of(const std::pair<const Key, Mapped>& element) {
+  return element.first;
+}
+
+/// Charges `source` for the elements that an insertion of `key` will pass over.
+template <class C>
+void charge_insertion(Source& source, const C& container,
+                      const typename C::key_type& key) {
+  if constexpr (requires { container.bucket(key); }) {
+    if (container.bucket_count() == 0) return;  // bucket() needs one
+    const std::size_t bucket = container.bucket(key);
+    const auto equal = container.key_eq();
+    std::uint64_t probes = 0;
+    for (auto i = container.begin(bucket); i != container.end(bucket); ++i, ++probes) {
+      if (equal(key_of<typename C::key_type>(*i), key)) break;
+    }
+    source.charge_probes(probes);
+  }
+}
+
 template <class C, class... Functors>
 struct SetCodec : Crossing<typename C::key_type> {
   using Key = typename C::key_type;
@@ -34,8 +59,10 @@ struct SetCodec : Crossing<typename C::key_type> {
     C set;
     const std::size_t count = decode_count<Key>(source, kNodeSize);
     if constexpr (requires { set.reserve(count); }) set.reserve(count);
-    decode_elements<Key>(source, count,
-                         [&](Key&& key) { set.emplace_hint(set.end(), std::move(key)); });
+    decode_elements<Key>(source, count, [&](Key&& key) {
+      charge_insertion(source, set, key);
+      set.emplace_hint(set.end(), std::move(key));
+    });
     return set;
   }
 };
@@ -63,6 +90,7 @@ struct MapCodec : Crossing<typename C::key_type, typename C::mapped_type> {
     if constexpr (requires { map.reserve(count); }) map.reserve(count);
     for (std::size_t i = 0; i != count; ++i) {
       Key key = Codec<Key>::decode(source);
+      charge_insertion(source, map, key);
       map.emplace_hint(map.end(), std::move(key), Codec<Mapped>::decode(source));
     }
     return map;

@@ -110,7 +110,9 @@ class Source : public Nested {
  public:
   /// `memory_budget` bounds the memory, in bytes, that decoding may allocate.
   Source(std::span<const std::byte> bytes, std::uint64_t memory_budget)
-      : bytes_(bytes), memory_budget_(memory_budget) {}
+      : bytes_(bytes),
+        memory_budget_(memory_budget),
+        probe_budget_(kFreeProbes + kProbesPerByte * bytes.size()) {}
 
   void read(void* to, std::size_t size) {
     if (size != 0) std::memcpy(to, view(size), size);
@@ -137,13 +139,27 @@ class Source : public Nested {
     memory_budget_ -= count * size;
   }
 
+  /// Accounts for keys of a hash table passed over in search of another. Keys chosen to
+  /// collide, 800 KB of them, would keep the host busy for half a minute.
+  void charge_probes(std::uint64_t count) {
+    if (count > probe_budget_) fail_probes();
+    probe_budget_ -= count;
+  }
+
  private:
   [[noreturn]] void fail_short(std::size_t size) const;
   [[noreturn]] void fail_budget(std::uint64_t count, std::uint64_t size) const;
+  [[noreturn]] static void fail_probes();
+
+  // A good hash takes about one probe for each key, of a byte at least. For a bad one in
+  // good faith there is a tenth of a second more: 5,000 keys that all collide.
+  static constexpr std::uint64_t kProbesPerByte = 4;
+  static constexpr std::uint64_t kFreeProbes = std::uint64_t{1} << 24;
 
   std::span<const std::byte> bytes_;
   std::size_t position_ = 0;
   std::uint64_t memory_budget_;
+  std::uint64_t probe_budget_;
 };
 
 }  // namespace killable::detail

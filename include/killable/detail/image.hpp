@@ -18,7 +18,7 @@
 namespace killable::detail {
 
 template <class T>
-concept Scalar = std::is_arithmetic_v<T> || std::is_enum_v<T>;
+concept Scalar = !std::is_volatile_v<T> && (std::is_arithmetic_v<T> || std::is_enum_v<T>);
 
 /// The bytes of a scalar that hold its value. The x87 long double has 10 in its 16.
 template <Scalar T>
@@ -156,6 +156,13 @@ bool is_value(const T& image) {
     bool all = true;
     for_each_part(image, [&](const auto& part) { all = all && is_value(part); });
     return all;
+  }
+}
+
+template <Image T>
+void check_value(const T& image) {
+  if (!is_value(image)) {
+    throw CodecError("cannot decode a bool: the byte is neither 0 nor 1");
   }
 }
 

@@ -27,9 +27,9 @@ namespace killable::detail {
 inline constexpr std::size_t kNodeSize = 64;
 
 template <class T>
-inline constexpr std::size_t kMinElementSize = Image<T>
-                                                   ? sizeof(T)
-                                                   : Codec<std::remove_cv_t<T>>::kMinSize;
+inline constexpr std::size_t kMinElementSize = Codec<T>::kMinSize;
+template <Image T>
+inline constexpr std::size_t kMinElementSize<T> = sizeof(T);
 
 [[noreturn]] inline void fail_count(std::uint64_t count, std::size_t remaining) {
   throw CodecError("cannot decode a container of " + std::to_string(count) +
@@ -45,8 +45,8 @@ inline void encode_count(Sink& sink, std::size_t count) {
 template <class T>
 std::size_t decode_count(Source& source, std::size_t extra = 0) {
   const auto count = Codec<std::uint64_t>::decode(source);
-  if (count > source.remaining() / kMinElementSize<T>)
-    fail_count(count, source.remaining());
+  const std::size_t remaining = source.remaining();
+  if (count > remaining / kMinElementSize<T>) fail_count(count, remaining);
   source.charge(count, sizeof(T) + extra);
   return static_cast<std::size_t>(count);
 }
@@ -66,10 +66,8 @@ T copy_image(const std::byte* from) {
   std::memcpy(image.data(), from, sizeof(T));
   __asm__ volatile("" ::: "memory");
   if constexpr (!AnyBytesImage<T>) {
-    alignas(T) std::array<std::byte, sizeof(T)> aligned = image;
-    if (!is_value(*reinterpret_cast<const T*>(aligned.data()))) {
-      throw CodecError("cannot decode a bool: the byte is neither 0 nor 1");
-    }
+    alignas(T) const auto aligned = image;
+    check_value(*reinterpret_cast<const T*>(aligned.data()));
   }
   return std::bit_cast<T>(image);
 }

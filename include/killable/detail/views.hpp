@@ -14,19 +14,14 @@ namespace killable::detail {
 
 template <Image T>
 std::span<const T> decode_view(Source& source) {
-  const auto count = Codec<std::uint64_t>::decode(source);
-  source.align(alignof(T));
-  if (count > source.remaining() / sizeof(T)) fail_count(count, source.remaining());
-  const std::byte* images = source.view(static_cast<std::size_t>(count) * sizeof(T));
+  const auto count = static_cast<std::size_t>(Codec<std::uint64_t>::decode(source));
+  const std::byte* images = view_images<T>(source, count);
   if (!is_aligned(images, alignof(T))) {
     throw CodecError("cannot decode a view: its elements are not aligned in memory");
   }
-  const std::span view(reinterpret_cast<const T*>(images),
-                       static_cast<std::size_t>(count));
+  const std::span view(reinterpret_cast<const T*>(images), count);
   if constexpr (!AnyBytesImage<T>) {
-    for (const T& element : view) {
-      if (!is_value(element)) throw CodecError("cannot decode a bool: neither 0 nor 1");
-    }
+    for (const T& element : view) check_value(element);
   }
   return view;
 }

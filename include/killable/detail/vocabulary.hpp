@@ -74,7 +74,6 @@ struct Codec<std::variant<Ts...>> : Crossing<Ts...> {
 
 template <class T>
 consteval Misuse misuse_of_pointee() {
-  if (std::is_array_v<T>) return Misuse::special_pointer;
   if (std::is_polymorphic_v<T> && !std::is_final_v<T>) return Misuse::polymorphic_pointer;
   return Misuse::none;
 }
