@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <memory>
 #include <stdexcept>
 #include <utility>
 
@@ -24,16 +25,25 @@ Runtime::Runtime() {
 }
 
 std::shared_ptr<Session> Runtime::session() {
+  if (std::shared_ptr<Session> session = current()) return session;
+  // Not under mutex_, which before_fork() takes: a launch may fork, and takes its time.
+  const std::lock_guard launching(launch_mutex_);
+  if (std::shared_ptr<Session> session = current()) return session;
+  const Config config = this->config();
+  auto session = std::make_shared<Session>(
+      spawn::launch_guard(spawn::choose_image(config.worker_path)), config.spare_workers);
   const std::lock_guard lock(mutex_);
-  if (session_ == nullptr || session_->is_lost())
-    session_ = remember(std::make_shared<Session>(
-        spawn::launch_guard(spawn::choose_image(config_.worker_path)),
-        config_.spare_workers));
-  return session_;
+  return session_ = remember(std::move(session));
+}
+
+/// Empty if there is none, or none that is good for anything any more.
+std::shared_ptr<Session> Runtime::current() {
+  const std::lock_guard lock(mutex_);
+  return session_ == nullptr || session_->is_lost() ? nullptr : session_;
 }
 
 std::shared_ptr<Session> Runtime::forked_session() {
-  // Not under the lock, which before_fork() takes. No spares: they would hold the memory.
+  // No spares: they would hold the memory.
   auto session = std::make_shared<Session>(spawn::fork_guard(), 0);
   const std::lock_guard lock(mutex_);
   return remember(std::move(session));
@@ -83,6 +93,8 @@ void Runtime::after_fork_in_child() noexcept {
     session->abandon_in_child();
     session->unlock_after_fork();
   }
+  // A thread that was launching does not exist here.
+  std::construct_at(&runtime.launch_mutex_);
   // Handles that the child has copies of keep theirs alive; a new call gets a new one.
   runtime.sessions_.clear();
   runtime.session_.reset();

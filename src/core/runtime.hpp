@@ -34,8 +34,10 @@ class Runtime {
   static void after_fork_in_parent() noexcept;
   static void after_fork_in_child() noexcept;
 
+  std::shared_ptr<Session> current();
   std::shared_ptr<Session> remember(std::shared_ptr<Session> session);
 
+  std::mutex launch_mutex_;  ///< One launch at a time. Taken before mutex_.
   std::mutex mutex_;
   Config config_;
   std::shared_ptr<Session> session_;
