@@ -387,7 +387,7 @@ TEST_F(Kill, AWorkerThatLingersAfterItsResultIsEndedAfterTheGracePeriod) {
 }
 
 TEST_F(Kill, TheErrorTellsTheNameAndTheEvidence) {
-  KillableThread thread({.name = "decode"}, sleeper, path("ready"));
+  KillableThread thread({.name = "decode", .grace_period = 1h}, sleeper, path("ready"));
   start(thread);
   thread.kill();
   try {
