@@ -39,6 +39,10 @@ void Source::fail_budget(std::uint64_t count, std::uint64_t size) const {
                    std::to_string(memory_budget_) + " bytes left");
 }
 
+void Source::fail_probes() {
+  throw CodecError("cannot decode a hash table: too many of its keys collide");
+}
+
 void Nested::fail_depth() {
   throw CodecError("cannot encode or decode a value nested deeper than " +
                    std::to_string(kMaxDepth));
