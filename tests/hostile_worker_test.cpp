@@ -269,16 +269,17 @@ TEST_F(ForgedCommit, AHugeResultOfHolesTakesNoMoreMemoryThanItsLimit) {
   EXPECT_THROW(thread.getResult(), CodecError);
 }
 
+/// Writes all over header and result, for ever.
+[[noreturn]] void flip_words(std::uint64_t seed) {
+  auto* words = reinterpret_cast<std::atomic<std::uint64_t>*>(find_mapping("rw-s").begin);
+  for (std::uint64_t i = seed;; ++i) words[i * 7 % 600].store(i * 0x9e3779b97f4a7c15);
+}
+
 TEST_F(HostileWorker, WordsThatChangeAllTheTimeNeverHurtTheHost) {
-  for (int round = 0; round < 20; ++round) {
+  for (std::uint64_t round = 0; round < 20; ++round) {
     KillableThread thread(
-        [](int seed) {
-          std::thread([seed] {
-            const Range slot = find_mapping("rw-s");
-            auto* words = reinterpret_cast<std::atomic<std::uint64_t>*>(slot.begin);
-            for (std::uint64_t i = static_cast<std::uint64_t>(seed);; ++i)
-              words[i * 7 % 600].store(i * 0x9e3779b97f4a7c15);
-          }).detach();
+        [](std::uint64_t seed) {
+          if (::fork() == 0) flip_words(seed);
           std::this_thread::sleep_for(5ms);  // Time to do harm in.
           return std::map<std::string, std::vector<int>>{{"a", {1, 2, 3}}, {"b", {4}}};
         },
