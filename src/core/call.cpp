@@ -5,8 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <limits>
 #include <stdexcept>
 #include <utility>
@@ -14,11 +12,7 @@
 #include <killable/detail/exception.hpp>
 #include <killable/errors.hpp>
 
-#include "channel/arguments.hpp"
 #include "core/outcome.hpp"
-#include "core/runtime.hpp"
-#include "os/errno_error.hpp"
-#include "os/image.hpp"
 #include "wire/call_format.hpp"
 
 namespace killable::core {
@@ -27,10 +21,6 @@ namespace {
 
 using std::chrono::nanoseconds;
 using namespace std::chrono_literals;
-
-/// A spare or a fork server that dies at the moment of a start is replaced, but not for
-/// ever: something kills them.
-constexpr int kLaunchAttempts = 4;
 
 /// Decoded values are larger than their encoding: nodes, pointers, padding.
 constexpr std::uint64_t kMemoryPerResultByte = 8;
@@ -43,38 +33,12 @@ std::string default_name() {
   return "KillableThread-" + std::to_string(++count);
 }
 
-bool is_inline_mode() {
-  const char* mode = std::getenv("KILLABLE_INLINE");
-  return mode != nullptr && std::strcmp(mode, "1") == 0;
-}
-
 std::uint64_t memory_budget(std::uint64_t max_result_bytes) {
   constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
   return max_result_bytes > kMax / kMemoryPerResultByte
              ? kMax
              : std::max<std::uint64_t>(max_result_bytes, wire::kMinResultBytes) *
                    kMemoryPerResultByte;
-}
-
-wire::Call call_message(const HostWorker& worker, const detail::CallRequest& request) {
-  wire::Call call{.worker = worker.id,
-                  .arguments_bytes = request.arguments->size(),
-                  .max_result_bytes = request.options.max_result_bytes,
-                  .name = {}};
-  request.options.name.copy(call.name, sizeof call.name - 1);
-  return call;
-}
-
-/// With killable-worker as the image, the host's own functions exist in no worker.
-void check_function_is_reachable(const detail::CallRequest& request) {
-  if (os::program_enters_worker() || request.captured) return;
-  const auto module = os::module_of(reinterpret_cast<std::uintptr_t>(request.trampoline));
-  if (module && module->path.empty())
-    throw StartError(
-        ENOEXEC, std::generic_category(),
-        "cannot start " + request.options.name +
-            ": its function lies in a program that is not linked with "
-            "killable::killable and does not call killable::init(argc, argv)");
 }
 
 }  // namespace
@@ -103,84 +67,6 @@ Call::~Call() {
     // Out of memory while waiting. The worker ends all the same: by the fork server's
     // ladder if the message was sent, else with the host.
   }
-}
-
-void Call::start() {
-  begin();
-  try {
-    if (is_inline_mode())
-      run_inline();
-    else
-      launch();
-  } catch (...) {
-    const std::lock_guard lock(mutex_);
-    starting_ = false;
-    pending_end_.reset();
-    throw;
-  }
-}
-
-void Call::run() {
-  begin();
-  run_inline();
-}
-
-void Call::begin() {
-  if (is_elsewhere())
-    throw std::logic_error("cannot start " + title() + ": it is the parent process's");
-  const std::lock_guard lock(mutex_);
-  if (starting_ || state_ != State::not_started)
-    throw std::logic_error("cannot start " + title() + ": it was started before");
-  starting_ = true;
-}
-
-void Call::launch() try {
-  check_function_is_reachable(request_);
-  const os::UniqueFd arguments = channel::share_arguments(request_.arguments->bytes());
-  for (int attempt = 0; attempt < kLaunchAttempts; ++attempt) {
-    Runtime& runtime = Runtime::instance();
-    if (try_launch(request_.captured ? runtime.forked_session() : runtime.session(),
-                   arguments.get()))
-      return;
-  }
-  os::throw_errno(ECONNRESET, "get a worker: each that was forked was killed at once");
-} catch (const StartError&) {
-  throw;
-} catch (const std::system_error& error) {
-  throw StartError(error.code(),
-                   "cannot start " + title() + ": " + os::attempt_of(error));
-}
-
-/// False: the fork server or the worker died before the call was sent.
-bool Call::try_launch(const std::shared_ptr<Session>& session, int arguments) {
-  const Options& options = request_.options;
-  std::optional<HostWorker> worker =
-      session->take_worker({.spawn = options.start_method == StartMethod::spawn,
-                            .max_result_bytes = options.max_result_bytes});
-  if (!worker) return false;
-  if (options.timeout) session->arm(worker->id, *options.timeout, options.grace_period);
-  started_at_ns_ = os::monotonic_ns();
-  if (worker->channel.send(wire::bytes_of(call_message(*worker, request_)),
-                           std::array{arguments}) != os::SeqPacket::Sent::whole) {
-    session->forget(worker->id);
-    return false;
-  }
-  started(session, std::move(*worker));
-  session->refill();
-  return true;
-}
-
-void Call::started(std::shared_ptr<Session> session, HostWorker worker) {
-  const std::lock_guard lock(mutex_);
-  // The worker has its own mapping of them.
-  request_.arguments.reset();
-  report_.pid = worker.pid;
-  session_ = std::move(session);
-  worker_ = std::move(worker);
-  state_ = State::running;
-  starting_ = false;
-  if (pending_end_)
-    session_->end(worker_->id, pending_end_->mode, nanoseconds(pending_end_->grace_ns));
 }
 
 bool Call::join(const os::Deadline& deadline) {
@@ -233,8 +119,9 @@ pid_t Call::get_id() const {
 }
 
 bool Call::request_stop() {
-  if (settle() != State::running) return false;
+  if (is_elsewhere() || settle() != State::running) return false;
   const std::lock_guard lock(mutex_);
+  if (state_ != State::running) return false;
   const bool first = !std::exchange(stop_requested_, true);
   if (first) worker_->channel.send(wire::bytes_of(wire::Stop{}));
   return first;
