@@ -36,8 +36,10 @@ Session::Session(spawn::Launched launched, std::size_t spare_workers)
 
 std::optional<HostWorker> Session::take_worker(const Request& request) {
   Lock lock(mutex_);
-  // Its spares would still look alive for a moment.
-  if (fork_server_.has_ended())
+  // Its spares would still look alive for a moment; once the guard is gone, the fork
+  // server ends too, if nobody has stopped it.
+  if (guard_.has_ended()) fork_server_.send_signal(SIGCONT);
+  if (guard_.has_ended() || fork_server_.has_ended())
     pump_until(lock, os::Deadline::never(), [] { return false; });
   while (is_plain(request) && !spares_.empty() && !lost_) {
     Asked spare = std::move(spares_.front());
