@@ -154,6 +154,9 @@ void serve(wire::WorkerId id, std::uint64_t slot_bytes) {
   channel::WorkerSlot slot = map_slot(slot_bytes);
   const os::SeqPacket channel{os::UniqueFd(wire::kChannelFd)};
   interruption::install(channel.get());
+  // While nobody waits for it, a spare takes the page faults that its call would take.
+  slot.touch();
+  flush_standard_streams();
   const std::optional<ReceivedCall> received = receive_call(channel);
   if (!received) ::_exit(0);
   os::fault_point(Fault::worker_before_call);

@@ -77,7 +77,8 @@ void become_worker(const WorkerSetup& setup) noexcept {
   os::fault_point(os::Fault::worker_after_fork);
   ::setsid();
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  os::reset_signals();
+  // Their dispositions are the guard's, which has reset them; no system call for each.
+  os::unblock_signals();
   forbid_core_dumps();
   arrange_descriptors(setup);
   if (setup.spawn) {

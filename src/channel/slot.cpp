@@ -73,6 +73,11 @@ std::span<std::byte> WorkerSlot::result_memory() const noexcept {
   return mapping_.bytes().subspan(wire::kSlotResultOffset);
 }
 
+void WorkerSlot::touch() noexcept {
+  header_of(mapping_).kind.store(0, std::memory_order_relaxed);
+  result_memory().front() = std::byte{0};
+}
+
 void WorkerSlot::commit(wire::WorkerId worker, wire::ResultKind kind,
                         std::uint64_t length) noexcept {
   wire::SlotHeader& header = header_of(mapping_);

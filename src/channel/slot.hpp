@@ -49,6 +49,9 @@ class WorkerSlot {
   /// Where the result is to be written.
   std::span<std::byte> result_memory() const noexcept;
 
+  /// Makes the pages that every commit writes to, so that it need not.
+  void touch() noexcept;
+
   /// Publishes the first `length` bytes of it.
   void commit(wire::WorkerId worker, wire::ResultKind kind,
               std::uint64_t length) noexcept;

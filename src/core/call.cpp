@@ -63,6 +63,7 @@ Call::~Call() {
       session_->end(worker_->id, wire::EndMode::release, request_.options.grace_period);
     }
     session_->forget(worker_->id);
+    session_->refill();
   } catch (const std::exception&) {
     // Out of memory while waiting. The worker ends all the same: by the fork server's
     // ladder if the message was sent, else with the host.

@@ -113,7 +113,7 @@ bool Call::try_launch(const std::shared_ptr<Session>& session, int arguments) {
     return false;
   }
   started(session, std::move(*worker));
-  session->refill();
+  session->refill_if_empty();
   return true;
 }
 

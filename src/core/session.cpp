@@ -101,6 +101,14 @@ void Session::refill() noexcept {
   }
 }
 
+void Session::refill_if_empty() noexcept {
+  {
+    const Lock lock(mutex_);
+    if (!spares_.empty()) return;
+  }
+  refill();
+}
+
 void Session::fill_spares(const Lock&) {
   const Request plain{.spawn = false, .max_result_bytes = Options().max_result_bytes};
   while (!lost_ && spares_.size() < spare_workers_) spares_.push_back(ask(plain));

@@ -41,8 +41,11 @@ class Session {
   };
   std::optional<HostWorker> take_worker(const Request& request);
 
-  /// Asks for the spares that are missing; does not wait for them.
+  /// Asks for the spares that are missing; does not wait for them. Their forks would take
+  /// a processor from a call that was just started, so a start only asks if it took the
+  /// last one; else the handle's end does.
   void refill() noexcept;
+  void refill_if_empty() noexcept;
   /// Blocks until the spares are there, or the session is lost.
   void await_spares();
 

@@ -16,6 +16,10 @@ void reset_signals() noexcept {
   // SIGKILL, SIGSTOP and glibc's own two refuse; there is nothing to do about that.
   for (int signal = 1; signal <= SIGRTMAX; ++signal)
     ::sigaction(signal, &standard, nullptr);
+  unblock_signals();
+}
+
+void unblock_signals() noexcept {
   sigset_t none;
   sigemptyset(&none);
   ::pthread_sigmask(SIG_SETMASK, &none, nullptr);

@@ -21,4 +21,7 @@ class BlockedSignals {
 /// signals".
 void reset_signals() noexcept;
 
+/// Only the latter.
+void unblock_signals() noexcept;
+
 }  // namespace killable::os
