@@ -37,6 +37,12 @@ void print_ratios() {
   }
 }
 
+void print_codec() {
+  const Samples& samples = all_samples()["codec, int"];
+  if (samples.empty()) return;
+  std::printf("codec, int: %.1f ns, target 50\n", samples.median_us() * 1e3);
+}
+
 }  // namespace
 }  // namespace killable::bench
 
@@ -49,5 +55,6 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();
   bench::print_ratios();
+  bench::print_codec();
   bench::print_memory();
 }
