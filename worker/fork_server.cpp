@@ -5,7 +5,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +21,7 @@
 #include "os/message_queue.hpp"
 #include "os/pidfd.hpp"
 #include "wire/control.hpp"
+#include "worker/fd_limit.hpp"
 #include "worker/ladder.hpp"
 #include "worker/sigchld_fd.hpp"
 #include "worker/title.hpp"
@@ -96,26 +96,9 @@ Death reap_one() noexcept {
   return death;
 }
 
-/// The soft limit on descriptors, raised to the hard one for the fork server itself: it
-/// holds two for each worker.
-class RaisedFdLimit {
- public:
-  RaisedFdLimit() noexcept {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    rlimit raised = before_;
-    raised.rlim_cur = raised.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &raised);
-  }
-  /// For a worker, which inherits what the host had.
-  void restore() const noexcept { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-  rlimit before_{};
-};
-
 class ForkServer {
  public:
-  ForkServer(os::SeqPacket control, pid_t guard);
+  ForkServer(os::SeqPacket control, pid_t guard, const FdLimit& fd_limit);
 
   /// Serves until the host or the guard is gone.
   void run();
@@ -148,7 +131,7 @@ class ForkServer {
   os::Pidfd guard_;
   os::UniqueFd sigchld_;
   DeathWatch deaths_;
-  RaisedFdLimit fd_limit_;
+  const FdLimit fd_limit_;
   Workers workers_;
   std::map<pid_t, wire::WorkerId> ids_;  ///< Of the workers that are not reaped yet.
   std::vector<wire::WorkerId> dead_;     ///< Reaped, but what they left may still live.
@@ -157,10 +140,11 @@ class ForkServer {
   bool strangers_left_ = false;  ///< What dead workers left behind is still dying.
 };
 
-ForkServer::ForkServer(os::SeqPacket control, pid_t guard)
+ForkServer::ForkServer(os::SeqPacket control, pid_t guard, const FdLimit& fd_limit)
     : control_(std::move(control)),
       guard_(os::Pidfd::open(guard)),
-      sigchld_(make_sigchld_fd()) {
+      sigchld_(make_sigchld_fd()),
+      fd_limit_(fd_limit) {
   // Opened before it is checked: had the guard ended already, the pid could be another's.
   if (!guard_ || ::getppid() != guard) os::throw_errno(ESRCH, "watch the guard");
   const os::Pidfd self = os::Pidfd::open(::getpid());
@@ -225,15 +209,16 @@ void ForkServer::handle(std::span<const std::byte> message,
 }
 
 void ForkServer::handle_fork(const wire::Fork& request, std::vector<os::UniqueFd>& fds) {
-  if (fds.size() != 3) return fail_fork(request, EBADMSG);
+  // The host has sent three; this process had no room for them.
+  if (fds.size() != 3) return fail_fork(request, EMFILE);
   os::UniqueFd entry(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!entry) return fail_fork(request, errno);
+  if (!FdLimit::leaves_room()) return fail_fork(request, EMFILE);
   os::fault_point(Fault::fork_server_before_fork);
   const pid_t self = ::getpid();
   const pid_t child = ::fork();
   if (child == -1) return fail_fork(request, errno);
   if (child == 0) {
-    fd_limit_.restore();
     become_worker({.id = request.worker,
                    .slot_bytes = request.slot_bytes,
                    .slot = fds[0].get(),
@@ -241,6 +226,7 @@ void ForkServer::handle_fork(const wire::Fork& request, std::vector<os::UniqueFd
                    .channel = fds[2].get(),
                    .entry = entry.get(),
                    .fork_server = self,
+                   .open_files = fd_limit_.of_host(),
                    .spawn = request.spawn != 0});
   }
   in_parent(request, child, std::move(entry));
@@ -354,11 +340,11 @@ void ForkServer::report(wire::WorkerId id, Worker& worker) {
 
 }  // namespace
 
-void run_fork_server(os::SeqPacket control, pid_t guard) {
+void run_fork_server(os::SeqPacket control, pid_t guard, const FdLimit& fd_limit) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   set_title("killable-server", "killable: fork server");
   try {
-    ForkServer(std::move(control), guard).run();
+    ForkServer(std::move(control), guard, fd_limit).run();
   } catch (const std::exception&) {
     // Out of descriptors or memory at the worst place: end like a fork server that was
     // killed. The host sees its calls lost and starts another.

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include "os/seqpacket.hpp"
+#include "worker/fd_limit.hpp"
 
 namespace killable::worker {
 
@@ -10,6 +11,7 @@ namespace killable::worker {
 /// leave behind, and reports to the host. Runs in a process of its own, single-threaded,
 /// whose parent is the guard. Returns only by _exit(2): when the host or the guard is
 /// gone, after every descendant is.
-[[noreturn]] void run_fork_server(os::SeqPacket control, pid_t guard);
+[[noreturn]] void run_fork_server(os::SeqPacket control, pid_t guard,
+                                  const FdLimit& fd_limit);
 
 }  // namespace killable::worker

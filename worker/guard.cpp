@@ -21,6 +21,7 @@
 #include "os/signals.hpp"
 #include "wire/control.hpp"
 #include "wire/exec_format.hpp"
+#include "worker/fd_limit.hpp"
 #include "worker/fork_server.hpp"
 #include "worker/interruption.hpp"
 #include "worker/sigchld_fd.hpp"
@@ -69,25 +70,33 @@ void watch(const os::SeqPacket& control, pid_t fork_server, const os::Pidfd& pid
   }
 }
 
+void report_failed_fork(const os::SeqPacket& control, int error) {
+  control.send(wire::bytes_of(wire::ForkFailed{.error = error, .worker = 0}));
+}
+
 [[noreturn]] void guard(os::SeqPacket control) {
   ::setsid();
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   set_title("killable-guard", "killable: guard");
   interruption::warm_up();
   os::fault_point(os::Fault::guard_before_fork_server);
+  const FdLimit fd_limit;
   const pid_t self = ::getpid();
   const pid_t child = ::fork();
-  if (child == -1) os::throw_errno(errno, "fork the fork server");
-  if (child == 0) run_fork_server(std::move(control), self);
+  if (child == -1) report_failed_fork(control, errno);
+  if (child == 0) run_fork_server(std::move(control), self, fd_limit);
   if (const os::Pidfd pidfd = os::Pidfd::open(child)) watch(control, child, pidfd);
   kill_all_descendants();
   ::_exit(0);
 }
 
 /// Runs in the process between host and guard.
-[[noreturn]] void introduce_and_exit(const os::SeqPacket& control, pid_t guard) noexcept {
+[[noreturn]] void introduce_and_exit(const os::SeqPacket& control, pid_t guard,
+                                     int error) noexcept {
   try {
-    if (const os::Pidfd pidfd = os::Pidfd::open(guard))
+    if (guard == -1)
+      report_failed_fork(control, error);
+    else if (const os::Pidfd pidfd = os::Pidfd::open(guard))
       control.send(wire::bytes_of(wire::Guarded{}), std::array{pidfd.get()});
   } catch (const std::exception&) {
   }
@@ -98,8 +107,7 @@ void watch(const os::SeqPacket& control, pid_t fork_server, const os::Pidfd& pid
   os::reset_signals();
   provide_standard_descriptors();
   const pid_t child = ::fork();
-  // On failure the socket closes without a Hello, which the host reports.
-  if (child != 0) introduce_and_exit(control, child);
+  if (child != 0) introduce_and_exit(control, child, errno);
   try {
     guard(std::move(control));
   } catch (const std::exception&) {

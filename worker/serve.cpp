@@ -53,7 +53,8 @@ std::optional<ReceivedCall> receive_call(const os::SeqPacket& channel) {
       continue;
     }
     const auto call = wire::parse<wire::Call>(std::span(buffer).first(received.size));
-    if (!call || received.fds.size() != 1) continue;  // A Stop that came before its call.
+    if (!call) continue;  // A Stop that came before its call.
+    if (received.fds.size() != 1) os::throw_errno(EMFILE, "receive the arguments");
     return ReceivedCall{*call, channel::Mapping(received.fds[0].get(),
                                                 channel::Mapping::Access::read_only,
                                                 call->arguments_bytes, "the arguments")};
@@ -143,15 +144,37 @@ void Service::commit(wire::ResultKind kind, const detail::Sink& sink) {
   os::fault_point(Fault::worker_after_bell);
 }
 
-channel::WorkerSlot map_slot(std::uint64_t slot_bytes) {
-  channel::WorkerSlot slot(wire::kSlotFd, slot_bytes);
-  ::close(wire::kSlotFd);
-  return slot;
+/// Commits `error` in place of a result and exits. Asks for little memory: that may be
+/// what is short.
+[[noreturn]] void fail_call(wire::WorkerId id, const StartError& error) noexcept {
+  constexpr std::uint64_t kErrorBytes = std::uint64_t{64} << 10;
+  static_assert(kErrorBytes <= wire::kMinResultBytes);
+  try {
+    channel::WorkerSlot slot(wire::kSlotFd, wire::kSlotResultOffset + kErrorBytes);
+    detail::FixedSink sink(slot.result_memory());
+    try {
+      throw StartError(error);
+    } catch (...) {
+      detail::encode_current_exception(sink);
+    }
+    slot.commit(id, wire::ResultKind::exception, sink.size());
+    channel::ring(wire::kBellFd);
+  } catch (...) {
+  }
+  ::_exit(kCannotServe);
 }
 
-void serve(wire::WorkerId id, std::uint64_t slot_bytes) {
+channel::WorkerSlot map_slot(wire::WorkerId id, std::uint64_t slot_bytes) {
+  try {
+    return {wire::kSlotFd, slot_bytes};
+  } catch (const std::system_error& error) {
+    refuse_call(id, StartError(error.code(), os::attempt_of(error)));
+  }
+}
+
+[[noreturn]] void serve(wire::WorkerId id, std::uint64_t slot_bytes) {
   set_title("killable-spare", "killable: spare worker");
-  channel::WorkerSlot slot = map_slot(slot_bytes);
+  channel::WorkerSlot slot = map_slot(id, slot_bytes);
   const os::SeqPacket channel{os::UniqueFd(wire::kChannelFd)};
   interruption::install(channel.get());
   // While nobody waits for it, a spare takes the page faults that its call would take.
@@ -160,6 +183,7 @@ void serve(wire::WorkerId id, std::uint64_t slot_bytes) {
   const std::optional<ReceivedCall> received = receive_call(channel);
   if (!received) ::_exit(0);
   os::fault_point(Fault::worker_before_call);
+  ::close(wire::kSlotFd);
   set_title(received->call.name, std::string("killable: ") + received->call.name);
   Service(id, slot, *received).run();
   flush_standard_streams();
@@ -173,27 +197,22 @@ void serve_one_call(wire::WorkerId id, std::uint64_t slot_bytes) noexcept {
   try {
     serve(id, slot_bytes);
   } catch (const std::system_error& error) {
-    fail_call(id, slot_bytes, StartError(error.code(), os::attempt_of(error)));
-  } catch (...) {
+    fail_call(id, StartError(error.code(), os::attempt_of(error)));
+  } catch (const std::exception&) {
+    fail_call(id, StartError(ENOMEM, std::generic_category(), "cannot serve the call"));
   }
-  ::_exit(kCannotServe);
 }
 
-void fail_call(wire::WorkerId id, std::uint64_t slot_bytes,
-               const StartError& error) noexcept {
+// A spare that died would not tell the host what is short.
+void refuse_call(wire::WorkerId id, const StartError& error) noexcept {
   try {
-    channel::WorkerSlot slot = map_slot(slot_bytes);
-    detail::FixedSink sink(slot.result_memory());
-    try {
-      throw StartError(error);
-    } catch (...) {
-      detail::encode_current_exception(sink);
+    std::array<pollfd, 1> fd{
+        pollfd{.fd = wire::kChannelFd, .events = POLLIN, .revents = 0}};
+    while (os::poll_until(fd, os::Deadline::never()) == 0) {
     }
-    slot.commit(id, wire::ResultKind::exception, sink.size());
-    channel::ring(wire::kBellFd);
-  } catch (...) {
+  } catch (const std::exception&) {
   }
-  ::_exit(kCannotServe);
+  fail_call(id, error);
 }
 
 }  // namespace killable::worker

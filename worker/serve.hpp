@@ -15,8 +15,8 @@ inline constexpr int kCannotServe = 125;
 /// numbers of wire/exec_format.hpp. `slot_bytes` is the slot's size.
 [[noreturn]] void serve_one_call(wire::WorkerId id, std::uint64_t slot_bytes) noexcept;
 
-/// Commits `error` instead of a result and exits.
-[[noreturn]] void fail_call(wire::WorkerId id, std::uint64_t slot_bytes,
-                            const StartError& error) noexcept;
+/// For a process that cannot become a worker: waits for its call, to commit `error` in
+/// place of a result, and exits.
+[[noreturn]] void refuse_call(wire::WorkerId id, const StartError& error) noexcept;
 
 }  // namespace killable::worker

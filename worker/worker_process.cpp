@@ -81,11 +81,11 @@ void become_worker(const WorkerSetup& setup) noexcept {
   os::unblock_signals();
   forbid_core_dumps();
   arrange_descriptors(setup);
+  ::setrlimit(RLIMIT_NOFILE, &setup.open_files);
   if (setup.spawn) {
     execute_image(setup);
-    fail_call(
-        setup.id, setup.slot_bytes,
-        StartError(errno, std::generic_category(), "cannot execute /proc/self/exe"));
+    refuse_call(setup.id, StartError(errno, std::generic_category(),
+                                     "cannot execute /proc/self/exe"));
   }
   serve_one_call(setup.id, setup.slot_bytes);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -18,6 +19,7 @@ struct WorkerSetup {
   int channel;
   int entry;
   pid_t fork_server;
+  rlimit open_files;  ///< What the worker's function is to have of them.
   bool spawn;
 };
 

@@ -34,7 +34,7 @@ struct Options {
   std::chrono::milliseconds grace_period{100};
 
   /// The largest encoded result, in bytes; a larger one is LimitExceeded. The memory that
-  /// decoding may take is bounded in proportion.
+  /// decoding may take is bounded in proportion. At most PTRDIFF_MAX / 2.
   std::size_t max_result_bytes = std::size_t{1} << 30;
 };
 

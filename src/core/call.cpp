@@ -12,6 +12,7 @@
 #include <killable/detail/exception.hpp>
 #include <killable/errors.hpp>
 
+#include "core/checked_options.hpp"
 #include "core/outcome.hpp"
 #include "wire/call_format.hpp"
 
@@ -28,11 +29,6 @@ constexpr std::uint64_t kMemoryPerResultByte = 8;
 /// How long a wait may neglect messages that the control socket did not take at once.
 constexpr auto kFlushPause = 10ms;
 
-std::string default_name() {
-  static std::atomic<std::uint64_t> count{0};
-  return "KillableThread-" + std::to_string(++count);
-}
-
 std::uint64_t memory_budget(std::uint64_t max_result_bytes) {
   constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
   return max_result_bytes > kMax / kMemoryPerResultByte
@@ -45,22 +41,17 @@ std::uint64_t memory_budget(std::uint64_t max_result_bytes) {
 
 Call::Call(detail::CallRequest request)
     : request_(std::move(request)), owner_(::getpid()) {
-  Options& options = request_.options;
-  if (options.timeout && *options.timeout <= 0ns)
-    throw std::invalid_argument("Options::timeout must be positive");
-  if (options.grace_period < 0ms)
-    throw std::invalid_argument("Options::grace_period must not be negative");
-  if (options.name.empty()) options.name = default_name();
+  request_.options = checked(std::move(request_.options));
 }
 
 Call::~Call() {
   if (is_elsewhere() || !worker_) return;
   try {
     if (settle() == State::running) {
-      end(wire::EndMode::kill, request_.options.grace_period);
+      end(wire::EndMode::kill, grace_period());
       join(os::Deadline::never());
     } else if (!reaped_) {
-      session_->end(worker_->id, wire::EndMode::release, request_.options.grace_period);
+      session_->end(worker_->id, wire::EndMode::release, grace_period());
     }
     session_->forget(worker_->id);
     session_->refill();
@@ -153,7 +144,9 @@ void Call::remember_end(const wire::End& end) noexcept {
     pending_end_ = end;
 }
 
-nanoseconds Call::grace_period() const noexcept { return request_.options.grace_period; }
+nanoseconds Call::grace_period() const noexcept {
+  return os::saturated(request_.options.grace_period);
+}
 
 State Call::state() noexcept { return is_elsewhere() ? State::lost : settle(); }
 
@@ -253,7 +246,7 @@ void Call::await_reaped() {
   {
     const std::lock_guard lock(mutex_);
     if (reaped_ || !worker_) return;
-    session_->end(worker_->id, wire::EndMode::release, request_.options.grace_period);
+    session_->end(worker_->id, wire::EndMode::release, grace_period());
   }
   session_->await_ended(worker_->id, os::Deadline::never());
   const std::optional<wire::Ended> ended = session_->ended(worker_->id);

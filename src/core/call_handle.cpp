@@ -43,7 +43,7 @@ void CallHandle::kill() noexcept {
 }
 
 void CallHandle::kill(std::chrono::milliseconds grace_period) noexcept {
-  call_->end(wire::EndMode::kill, grace_period);
+  call_->end(wire::EndMode::kill, os::saturated(grace_period));
 }
 
 State CallHandle::state() const noexcept { return call_->state(); }

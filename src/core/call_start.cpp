@@ -8,11 +8,11 @@
 
 #include <killable/errors.hpp>
 
-#include "channel/arguments.hpp"
 #include "core/call.hpp"
 #include "core/runtime.hpp"
 #include "os/errno_error.hpp"
 #include "os/image.hpp"
+#include "os/memfd.hpp"
 #include "wire/call_format.hpp"
 
 /// How a call comes to a worker.
@@ -83,7 +83,8 @@ void Call::begin() {
 
 void Call::launch() try {
   check_function_is_reachable(request_);
-  const os::UniqueFd arguments = channel::share_arguments(request_.arguments->bytes());
+  const os::UniqueFd arguments =
+      os::create_sealed_memfd("the arguments", request_.arguments->bytes());
   for (int attempt = 0; attempt < kLaunchAttempts; ++attempt) {
     Runtime& runtime = Runtime::instance();
     if (try_launch(request_.captured ? runtime.forked_session() : runtime.session(),
@@ -105,7 +106,7 @@ bool Call::try_launch(const std::shared_ptr<Session>& session, int arguments) {
       session->take_worker({.spawn = options.start_method == StartMethod::spawn,
                             .max_result_bytes = options.max_result_bytes});
   if (!worker) return false;
-  if (options.timeout) session->arm(worker->id, *options.timeout, options.grace_period);
+  if (options.timeout) session->arm(worker->id, *options.timeout, grace_period());
   started_at_ns_ = os::monotonic_ns();
   if (worker->channel.send(wire::bytes_of(call_message(*worker, request_)),
                            std::array{arguments}) != os::SeqPacket::Sent::whole) {

@@ -2,10 +2,15 @@
 
 #include <pthread.h>
 
+#include <cerrno>
 #include <memory>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
+#include <killable/errors.hpp>
+
+#include "os/errno_error.hpp"
 #include "spawn/image.hpp"
 #include "spawn/launch.hpp"
 
@@ -105,6 +110,18 @@ void Runtime::after_fork_in_child() noexcept {
 
 void configure(Config config) { core::Runtime::instance().configure(std::move(config)); }
 
-void warm_up() { core::Runtime::instance().session()->await_spares(); }
+void warm_up() try {
+  constexpr int kAttempts = 4;  // One that is lost meanwhile is replaced.
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const auto session = core::Runtime::instance().session();
+    session->await_spares();
+    if (!session->is_lost()) return;
+  }
+  os::throw_errno(ECONNRESET, "keep a fork server: each was killed at once");
+} catch (const StartError&) {
+  throw;
+} catch (const std::system_error& error) {
+  throw StartError(error.code(), "cannot warm up: " + os::attempt_of(error));
+}
 
 }  // namespace killable

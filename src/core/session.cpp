@@ -116,6 +116,7 @@ void Session::fill_spares(const Lock&) {
 
 void Session::await_spares() {
   Lock lock(mutex_);
+  if (!pumping_) receive();  // A loss that nobody was there to notice.
   fill_spares(lock);
   pump_until(lock, os::Deadline::never(), [&] {
     return std::ranges::all_of(

@@ -29,6 +29,12 @@ std::optional<timespec> Deadline::left() const noexcept {
                   .tv_nsec = static_cast<long>((left - seconds).count())};
 }
 
+nanoseconds saturated(std::chrono::milliseconds duration) noexcept {
+  using std::chrono::milliseconds;
+  constexpr auto kLongest = std::chrono::duration_cast<milliseconds>(nanoseconds::max());
+  return std::clamp(duration, -kLongest, kLongest);
+}
+
 std::uint64_t monotonic_ns() noexcept {
   return static_cast<std::uint64_t>(nanoseconds(Clock::now().time_since_epoch()).count());
 }

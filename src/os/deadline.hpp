@@ -31,6 +31,9 @@ class Deadline {
   std::optional<Clock::time_point> instant_;
 };
 
+/// The same duration, or the longest that nanoseconds can tell.
+std::chrono::nanoseconds saturated(std::chrono::milliseconds duration) noexcept;
+
 /// Nanoseconds of CLOCK_MONOTONIC.
 std::uint64_t monotonic_ns() noexcept;
 

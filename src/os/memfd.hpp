@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "os/unique_fd.hpp"
@@ -13,9 +15,10 @@ namespace killable::os {
 /// Throws std::system_error that names `what`. See memfd_create(2).
 UniqueFd create_memfd(const std::string& what, std::uint64_t bytes);
 
-/// Forbids every later writable mapping and write(2); a mapping made before stays
-/// writable. No further seal can follow. See fcntl(2), F_SEAL_FUTURE_WRITE, Linux 5.1.
-void seal_future_writes(int memfd, const std::string& what);
+/// Anonymous shared memory that holds a copy of `bytes` and that nobody, its maker
+/// included, can change or resize ever after. See fcntl(2), F_SEAL_FUTURE_WRITE, Linux
+/// 5.1.
+UniqueFd create_sealed_memfd(const std::string& what, std::span<const std::byte> bytes);
 
 /// Forbids further seals.
 void seal_seals(int memfd, const std::string& what);

@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/process/v2/posix/vfork_launcher.hpp>
 #include <boost/process/v2/process.hpp>
+#include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -74,8 +75,16 @@ struct HandOver {
   }
 };
 
-/// Returns the pid of the process that was executed; it forks the guard and exits.
-pid_t execute(const std::string& image, int control) {
+/// The executed process exits at once. If the host ignores SIGCHLD, or reaps every child
+/// it sees, then somebody else has reaped it.
+void reap(pid_t child) {
+  siginfo_t info{};
+  os::retry_on_eintr(
+      [&] { return ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED); });
+}
+
+/// Executes `image`, which forks the guard and exits, and reaps it.
+void execute(const std::string& image, int control) {
   // The vfork child shares this thread's memory: no handler of the host's may run in it.
   const os::BlockedSignals quiet;
   boost::asio::io_context context;
@@ -83,21 +92,17 @@ pid_t execute(const std::string& image, int control) {
                                            std::string(wire::kTitlePadding, ' ')};
   process::posix::vfork_launcher launcher;
   boost::system::error_code error;
-  process::process launched =
-      launcher(context.get_executor(), error, image, arguments,
-               HandOver{.source = control, .target = wire::kControlFd});
+  try {
+    launcher(context.get_executor(), error, image, arguments,
+             HandOver{.source = control, .target = wire::kControlFd})
+        .detach();
+  } catch (const boost::system::system_error&) {
+    // It was executed, but its handle could not be opened, which nobody needs: there is
+    // no descriptor for it, or a host that ignores SIGCHLD has reaped the process already.
+  }
+  // Also if it could not be executed: the launcher does not.
+  if (launcher.pid > 0) reap(launcher.pid);
   if (error) fail(error.value(), "execute " + image + ": " + error.message());
-  const pid_t pid = launched.id();
-  launched.detach();
-  return pid;
-}
-
-/// The executed process exits at once. If the host ignores SIGCHLD, or reaps every child
-/// it sees, then somebody else has reaped it.
-void reap(pid_t child) {
-  siginfo_t info{};
-  os::retry_on_eintr(
-      [&] { return ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED); });
 }
 
 /// Takes in what has come. False: the socket has closed.
@@ -107,8 +112,10 @@ bool receive_introductions(Launched& launched) {
     std::array<std::byte, wire::kMaxControlBytes> buffer;
     os::SeqPacket::Received received = launched.control.receive(buffer);
     if (received.status != Status::message) return received.status == Status::would_block;
-    if (received.fds.size() != 1) fail(EMFILE, "receive a pidfd");
     const auto message = std::span(buffer).first(received.size);
+    if (const auto failed = wire::parse<wire::ForkFailed>(message))
+      fail(failed->error, "fork it from its image");
+    if (received.fds.size() != 1) fail(EMFILE, "receive a pidfd");
     os::Pidfd pidfd(std::move(received.fds[0]));
     if (wire::parse<wire::Guarded>(message)) launched.guard = std::move(pidfd);
     if (wire::parse<wire::Hello>(message)) launched.fork_server = std::move(pidfd);
@@ -139,9 +146,8 @@ Launched await_hello(os::SeqPacket control) {
 
 Launched launch_guard(const std::string& image) {
   auto [host_end, guard_end] = os::SeqPacket::make_pair();
-  const pid_t executed = execute(image, guard_end.get());
+  execute(image, guard_end.get());
   guard_end.reset();
-  reap(executed);
   return await_hello(std::move(host_end));
 }
 

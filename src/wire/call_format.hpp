@@ -11,8 +11,8 @@
 ///   Call + arguments     once
 ///   Stop                 any time after
 ///
-/// The arguments' memfd is sealed against every write but the host's own (F_SEAL_FUTURE_
-/// WRITE); it holds, encoded one after another:
+/// The arguments' memfd is sealed against every write, the host's own included; it holds,
+/// encoded one after another:
 ///
 ///   arguments = trampoline callable parameter*
 ///

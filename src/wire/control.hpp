@@ -87,6 +87,7 @@ struct Forked {
   WorkerId worker;
 };
 
+/// There is no such worker; or, from a guard to its launcher, no fork server: worker 0.
 struct ForkFailed {
   static constexpr auto kType = ControlType::fork_failed;
   ControlType type = kType;

@@ -20,7 +20,7 @@ inline constexpr int kControlFd = 3;
 inline constexpr int kChannelFd = 3;
 inline constexpr int kBellFd = 4;
 inline constexpr int kEntryFd = 5;  ///< Gone before the function is entered.
-inline constexpr int kSlotFd = 6;   ///< Gone once the slot is mapped.
+inline constexpr int kSlotFd = 6;   ///< Gone before the function is entered.
 inline constexpr int kFirstFreeFd = 7;
 
 }  // namespace killable::wire

@@ -1,0 +1,441 @@
+#include <killable/killable.hpp>
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "support/child_host.hpp"
+#include "support/fixture.hpp"
+
+namespace killable::test {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class Resources : public NothingIsLeft {
+ protected:
+  /// Has the next call launch another guard.
+  static void end_the_session() {
+    ::kill(the_process_named("killable-guard"), SIGKILL);
+    ASSERT_TRUE(eventually([] { return processes_named("killable-server").empty(); }));
+  }
+};
+
+int twice(int n) { return 2 * n; }
+
+/// What prevents the start of a call; empty if it worked.
+std::optional<StartError> start_error(Options options = {}) {
+  options.name = "short";
+  try {
+    EXPECT_EQ(call(options, twice, 21), 42);
+    return std::nullopt;
+  } catch (const StartError& error) {
+    return error;
+  }
+}
+
+/// A start error that tells errno, the attempt and the call.
+void expect_error(const StartError& error, int number) {
+  EXPECT_EQ(error.code(), std::error_code(number, std::generic_category()))
+      << error.what();
+  EXPECT_THAT(error.what(), HasSubstr(std::generic_category().message(number)));
+  EXPECT_THAT(error.what(), HasSubstr("cannot "));
+}
+
+/// One limit of one process, for as long as this lives.
+class Limited {
+ public:
+  using Resource = decltype(RLIMIT_AS);
+
+  Limited(pid_t process, Resource resource, std::uint64_t value)
+      : process_(process), resource_(resource) {
+    EXPECT_EQ(::prlimit(process, resource, nullptr, &before_), 0);
+    const rlimit limited{.rlim_cur = value, .rlim_max = before_.rlim_max};
+    EXPECT_EQ(::prlimit(process, resource, &limited, nullptr), 0);
+  }
+  ~Limited() { ::prlimit(process_, resource_, &before_, nullptr); }
+  Limited(const Limited&) = delete;
+  Limited& operator=(const Limited&) = delete;
+
+ private:
+  pid_t process_;
+  Resource resource_;
+  rlimit before_{};
+};
+
+// --- Descriptors ---
+
+bool has_descriptor(pid_t process, int fd) {
+  std::error_code none;
+  const std::string link =
+      "/proc/" + std::to_string(process) + "/fd/" + std::to_string(fd);
+  return std::filesystem::is_symlink(link, none);
+}
+
+/// The limit that leaves `process` just so many free numbers below it.
+rlim_t limit_for(pid_t process, int free) {
+  int limit = 0;
+  for (; free > 0 || has_descriptor(process, limit); ++limit)
+    if (!has_descriptor(process, limit)) --free;
+  return static_cast<rlim_t>(limit);
+}
+
+/// Starts calls while `process` has 0, 1, 2... free descriptors, until one starts. Each
+/// that does not tells why, and the one after the relief starts.
+template <class Prepare>
+void expect_errors_until_enough(pid_t (*process)(), Options options, Prepare prepare) {
+  int free = 0;
+  for (bool enough = false; !enough; ++free) {
+    ASSERT_LT(free, 50);
+    prepare();
+    {
+      const pid_t pid = process();
+      const Limited descriptors(pid, RLIMIT_NOFILE, limit_for(pid, free));
+      const auto error = start_error(options);
+      enough = !error;
+      if (error) expect_error(*error, EMFILE);
+    }
+    EXPECT_EQ(call(options, twice, 21), 42) << "after relief, " << free;
+    warm_up();
+  }
+  EXPECT_GT(free, 1) << "no start was short of descriptors";
+}
+
+/// Not one that a spare can take.
+const Options kUnlikeTheSpares{.max_result_bytes = 1000};
+
+void nothing() {}
+pid_t fork_server() { return the_process_named("killable-server"); }
+
+TEST_F(Resources, OutOfDescriptorsIsAStartError) {
+  expect_errors_until_enough(::getpid, {}, nothing);
+}
+
+TEST_F(Resources, OutOfDescriptorsForANewWorkerIsAStartError) {
+  expect_errors_until_enough(::getpid, kUnlikeTheSpares, nothing);
+}
+
+TEST_F(Resources, OutOfDescriptorsForASpawnedWorkerIsAStartError) {
+  expect_errors_until_enough(::getpid, {.start_method = StartMethod::spawn}, nothing);
+}
+
+TEST_F(Resources, OutOfDescriptorsForAForkServerIsAStartError) {
+  expect_errors_until_enough(::getpid, {}, end_the_session);
+  forget_holdings();
+}
+
+TEST_F(Resources, OutOfDescriptorsInTheForkServerIsAStartError) {
+  expect_errors_until_enough(fork_server, kUnlikeTheSpares, nothing);
+}
+
+TEST_F(Resources, OutOfDescriptorsToWarmUpIsAStartError) {
+  ChildHost host([] {
+    int errors = 0;
+    for (bool warm = false; !warm;) {
+      const Limited descriptors(::getpid(), RLIMIT_NOFILE, limit_for(::getpid(), errors));
+      try {
+        warm_up();
+        warm = true;
+      } catch (const StartError& error) {
+        expect_error(error, EMFILE);
+        ++errors;
+      }
+    }
+    EXPECT_EQ(call(twice, 21), 42);
+    EXPECT_GT(errors, 0);
+  });
+  EXPECT_EQ(host.join(), 0);
+}
+
+TEST_F(Resources, OutOfDescriptorsTheCallsThatRunGoOn) {
+  KillableThread thread(
+      [](std::string file) {
+        await_file(file);
+        return 7;
+      },
+      path("go"));
+  thread.start();
+  {
+    const Limited descriptors(::getpid(), RLIMIT_NOFILE, limit_for(::getpid(), 0));
+    EXPECT_TRUE(start_error());
+    EXPECT_FALSE(thread.join(10ms));
+    EXPECT_TRUE(thread.is_alive());
+  }
+  signal_file(path("go"));
+  EXPECT_EQ(thread.getResult(), 7);
+}
+
+TEST_F(Resources, OutOfDescriptorsACallStillEndsAndGivesItsResult) {
+  KillableThread thread(twice, 21);
+  KillableThread sleeper([] { ::pause(); });
+  thread.start();
+  sleeper.start();
+  const Limited descriptors(::getpid(), RLIMIT_NOFILE, limit_for(::getpid(), 0));
+  EXPECT_EQ(thread.getResult(), 42);
+  sleeper.kill();
+  EXPECT_THROW(sleeper.getResult(), Killed);
+}
+
+/// Starts something that would outlive its worker, and returns its pid.
+pid_t leave_a_daemon() {
+  const pid_t daemon = ::fork();
+  if (daemon == 0) {
+    ::setsid();
+    for (;;) ::pause();
+  }
+  return daemon;
+}
+
+TEST_F(Resources, OutOfDescriptorsTheForkServerStillEndsWhatWorkersLeaveBehind) {
+  const pid_t server = fork_server();
+  const Limited descriptors(server, RLIMIT_NOFILE, limit_for(server, 20));
+  const auto leave = [](std::string file) {
+    signal_file(file, std::to_string(leave_a_daemon()));
+    for (;;) ::pause();
+  };
+  std::vector<KillableThread<void>> calls;
+  std::vector<pid_t> daemons;
+  try {
+    for (;;) {
+      const std::string file = path(std::to_string(calls.size()));
+      KillableThread thread(kUnlikeTheSpares, leave, file);
+      thread.start();
+      calls.push_back(std::move(thread));
+      daemons.push_back(await_pid(file));
+    }
+  } catch (const StartError& error) {
+    expect_error(error, EMFILE);
+  }
+  ASSERT_FALSE(calls.empty());
+  for (auto& each : calls) each.kill(0ms);
+  for (auto& each : calls) each.join();
+  for (const pid_t daemon : daemons) EXPECT_FALSE(is_alive(daemon));
+}
+
+// --- Memory ---
+
+std::uint64_t address_space_of(pid_t process) {
+  std::ifstream statm("/proc/" + std::to_string(process) + "/statm");
+  std::uint64_t pages = 0;
+  statm >> pages;
+  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+constexpr std::uint64_t kMegabyte = std::uint64_t{1} << 20;
+
+TEST_F(Resources, OutOfMemoryIsAStartErrorAndTheCallMayBeStartedAgain) {
+  KillableThread thread(kUnlikeTheSpares, twice, 21);
+  {
+    const Limited memory(::getpid(), RLIMIT_AS, kMegabyte);
+    try {
+      thread.start();
+      ADD_FAILURE() << "there was memory";
+    } catch (const StartError& error) {
+      expect_error(error, ENOMEM);
+      EXPECT_THAT(error.what(), HasSubstr("slot"));
+    }
+    EXPECT_EQ(thread.state(), State::not_started);
+  }
+  thread.start();
+  EXPECT_EQ(thread.getResult(), 42);
+}
+
+TEST_F(Resources, OutOfMemoryForTheResultIsAnErrorAndItMayBeHadLater) {
+  KillableThread thread([] { return std::string(64 * kMegabyte, 'x'); });
+  thread.start();
+  thread.join();
+  {
+    const Limited memory(::getpid(), RLIMIT_AS,
+                         address_space_of(::getpid()) + 32 * kMegabyte);
+    try {
+      thread.getResult();
+      ADD_FAILURE() << "there was memory";
+    } catch (const std::system_error& error) {
+      EXPECT_EQ(error.code(), std::errc::not_enough_memory);
+      EXPECT_THAT(error.what(), HasSubstr("result"));
+    }
+  }
+  EXPECT_EQ(thread.getResult().size(), 64 * kMegabyte);
+}
+
+TEST_F(Resources, OutOfMemoryToEncodeTheArgumentsIsBadAlloc) {
+  const auto size = [](const std::string& text) { return text.size(); };
+  const std::string argument(64 * kMegabyte, 'x');
+  const Limited memory(::getpid(), RLIMIT_AS,
+                       address_space_of(::getpid()) + 32 * kMegabyte);
+  EXPECT_THROW(KillableThread(size, argument), std::bad_alloc);
+}
+
+TEST_F(Resources, OutOfMemoryInTheWorkerIsAStartError) {
+  for (const StartMethod method : {StartMethod::fork_server, StartMethod::spawn}) {
+    const Options options{.start_method = method, .max_result_bytes = 2000 * kMegabyte};
+    {
+      const pid_t server = fork_server();
+      const Limited memory(server, RLIMIT_AS, address_space_of(server) + 500 * kMegabyte);
+      const auto error = start_error(options);
+      ASSERT_TRUE(error.has_value()) << "the slot fitted";
+      expect_error(*error, ENOMEM);
+      EXPECT_THAT(error->what(), HasSubstr("slot"));
+    }
+    EXPECT_EQ(call(options, twice, 21), 42);
+  }
+}
+
+TEST_F(Resources, AHostWithLittleAddressSpaceIsToldSo) {
+  ChildHost host([] {
+    const Limited memory(::getpid(), RLIMIT_AS,
+                         address_space_of(::getpid()) + 500 * kMegabyte);
+    for (int i = 0; i < 5; ++i) {
+      const auto error = start_error();
+      ASSERT_TRUE(error.has_value()) << "a slot of 1 GB fitted";
+      expect_error(*error, ENOMEM);
+    }
+    EXPECT_FALSE(start_error({.max_result_bytes = kMegabyte}));
+  });
+  EXPECT_EQ(host.join(), 0);
+}
+
+TEST_F(Resources, AHostWithALimitOnFilesIsToldSo) {
+  ChildHost host([] {
+    const Limited files(::getpid(), RLIMIT_FSIZE, 100 * kMegabyte);
+    const auto error = start_error();
+    ASSERT_TRUE(error.has_value()) << "a slot of 1 GB fitted";
+    expect_error(*error, EFBIG);
+    EXPECT_FALSE(start_error({.max_result_bytes = kMegabyte}));
+  });
+  EXPECT_EQ(host.join(), 0);
+}
+
+// --- Processes ---
+
+/// A host of a user of its own, whose processes can be counted and limited.
+void become_another_user() {
+  if (::getuid() != 0) return;
+  const uid_t user = 100'000 + static_cast<uid_t>(::getpid());
+  ASSERT_EQ(::setgid(user), 0);
+  ASSERT_EQ(::setuid(user), 0);
+  // As before setuid(2), so that /proc/self is this user's own.
+  ::prctl(PR_SET_DUMPABLE, 1);
+}
+
+TEST_F(Resources, OutOfProcessesForTheForkServerIsAStartError) {
+  ChildHost host([] {
+    become_another_user();
+    {
+      const Limited processes(::getpid(), RLIMIT_NPROC, 0);
+      const auto error = start_error();
+      ASSERT_TRUE(error.has_value()) << "there was a process";
+      expect_error(*error, EAGAIN);
+    }
+    EXPECT_FALSE(start_error());
+  });
+  EXPECT_EQ(host.join(), 0);
+}
+
+TEST_F(Resources, OutOfProcessesAtAnyStepIsAStartError) {
+  if (::getuid() != 0) GTEST_SKIP() << "other processes of this user would count";
+  // The host, the executed image, the guard, the fork server, a worker.
+  for (rlim_t processes = 1; processes <= 5; ++processes) {
+    ChildHost host([processes] {
+      become_another_user();
+      {
+        const Limited limited(::getpid(), RLIMIT_NPROC, processes);
+        const auto error = start_error();
+        EXPECT_EQ(error.has_value(), processes < 4) << processes;
+        if (error) expect_error(*error, EAGAIN);
+      }
+    });
+    EXPECT_EQ(host.join(), 0) << processes;
+  }
+}
+
+TEST_F(Resources, OutOfProcessesForAWorkerIsAStartError) {
+  ChildHost host([] {
+    become_another_user();
+    EXPECT_FALSE(start_error());
+    {
+      const Limited processes(fork_server(), RLIMIT_NPROC, 0);
+      const auto error = start_error(kUnlikeTheSpares);
+      ASSERT_TRUE(error.has_value()) << "there was a process";
+      expect_error(*error, EAGAIN);
+      EXPECT_THAT(error->what(), AllOf(HasSubstr("'short'"), HasSubstr("fork a worker")));
+    }
+    EXPECT_FALSE(start_error(kUnlikeTheSpares));
+    EXPECT_FALSE(start_error());
+  });
+  EXPECT_EQ(host.join(), 0);
+}
+
+// --- Options out of range ---
+
+TEST_F(Resources, OptionsOutOfRangeAreInvalidArgumentsBeforeAnythingStarts) {
+  const auto make = [](Options options) { KillableThread(options, twice, 1); };
+  EXPECT_THROW(make({.timeout = 0ns}), std::invalid_argument);
+  EXPECT_THROW(make({.timeout = -1s}), std::invalid_argument);
+  EXPECT_THROW(make({.grace_period = -1ms}), std::invalid_argument);
+  EXPECT_THROW(make({.max_result_bytes = std::numeric_limits<std::size_t>::max()}),
+               std::invalid_argument);
+  EXPECT_THROW(configure({.worker_path = "killable-worker"}), std::invalid_argument);
+}
+
+TEST_F(Resources, TheLargestOptionsMeanForEver) {
+  const Options options{.timeout = std::chrono::nanoseconds::max(),
+                        .grace_period = std::chrono::milliseconds::max()};
+  EXPECT_EQ(call(options, twice, 21), 42);
+  const auto cooperative = [](std::stop_token token, std::string file) {
+    signal_file(file);
+    while (!token.stop_requested()) ::usleep(1000);
+    ::usleep(20'000);
+    return 7;
+  };
+  KillableThread thread(options, cooperative, path("ready"));
+  thread.start();
+  await_file(path("ready"));
+  thread.kill();
+  EXPECT_EQ(thread.getResult(), 7);
+}
+
+TEST_F(Resources, ANameOfAnyLengthIsCut) {
+  const std::string name(10'000, 'n');
+  KillableThread thread({.name = name}, twice, 21);
+  thread.start();
+  EXPECT_EQ(thread.getResult(), 42);
+  EXPECT_EQ(thread.name(), name);
+}
+
+TEST_F(Resources, WithoutSparesEveryCallWaitsForItsWorker) {
+  configure({.spare_workers = 0});
+  end_the_session();
+  EXPECT_EQ(call(twice, 21), 42);
+  EXPECT_TRUE(processes_named("killable-spare").empty());
+  configure({});
+  end_the_session();
+  warm_up();
+  forget_holdings();
+}
+
+}  // namespace
+}  // namespace killable::test
