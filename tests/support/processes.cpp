@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "support/eventually.hpp"
+
 namespace killable::test {
 
 namespace {
@@ -108,9 +110,14 @@ char process_state(pid_t pid) {
 }
 
 pid_t the_process_named(const std::string& comm) {
-  const std::vector<Process> found = processes_named(comm);
-  EXPECT_EQ(found.size(), 1u) << "processes named " << comm;
-  return found.size() == 1 ? found[0].pid : 0;
+  std::vector<Process> found;
+  // A new worker has its parent's name until it has one of its own.
+  const bool one = eventually([&] {
+    found = processes_named(comm);
+    return found.size() == 1;
+  });
+  EXPECT_TRUE(one) << found.size() << " processes named " << comm;
+  return one ? found[0].pid : 0;
 }
 
 }  // namespace killable::test

@@ -33,7 +33,8 @@ bool is_alive(pid_t pid);
 /// Its state as in proc(5); 0 if there is no such process.
 char process_state(pid_t pid);
 
-/// The one process of that name. Fails the test if there are more or none.
+/// Waits until there is just one process of that name. Fails the test if it does not come
+/// to that.
 pid_t the_process_named(const std::string& comm);
 
 }  // namespace killable::test
