@@ -69,7 +69,7 @@ void found_lineage(const std::string& path) {
 }
 
 bool is_extinct(const std::string& path) {
-  const int lock = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  const int lock = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   EXPECT_NE(lock, -1) << path;
   const bool extinct = ::flock(lock, LOCK_EX | LOCK_NB) == 0;
   ::close(lock);

@@ -13,7 +13,8 @@ namespace killable::test {
 /// Locks the file `path` for this process and all its future descendants.
 void found_lineage(const std::string& path);
 
-/// Whether no process of that lineage is left: the kernel drops the lock with the last.
+/// Whether no process of that lineage is left, or there never was one: the kernel drops
+/// the lock with the last.
 bool is_extinct(const std::string& path);
 
 enum class Daemonise : bool { no, yes };
