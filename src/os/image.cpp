@@ -3,12 +3,14 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <mutex>
 #include <stdexcept>
 
 namespace killable::os {
@@ -84,10 +86,22 @@ Module describe(const dl_phdr_info& module) {
           .base = module.dlpi_addr};
 }
 
+/// Held during dl_iterate_phdr(3) and during fork(2), so that the two never meet: glibc
+/// leaves the loader's lock to the child as it is, and one that another thread held would
+/// stay locked there for ever.
+std::mutex& iteration_mutex() {
+  static std::mutex mutex;
+  static const int registered [[maybe_unused]] = ::pthread_atfork(
+      [] { iteration_mutex().lock(); }, [] { iteration_mutex().unlock(); },
+      [] { iteration_mutex().unlock(); });
+  return mutex;
+}
+
 /// Calls `visit(module)` for each loaded module until it returns true. The program itself
 /// comes first. Must not throw: the loader's lock is held.
 template <class Visit>
 bool any_module(Visit visit) {
+  const std::lock_guard no_fork(iteration_mutex());
   const auto callback = [](dl_phdr_info* module, std::size_t, void* data) -> int {
     return (*static_cast<Visit*>(data))(*module) ? 1 : 0;
   };
