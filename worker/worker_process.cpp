@@ -94,6 +94,8 @@ void resume_spawned_worker(int argc, char** argv) noexcept {
   if (argc != 5) ::_exit(kCannotServe);
   for (int fd = wire::kChannelFd; fd < wire::kFirstFreeFd; ++fd)
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  // The program's static initialisers may have set handlers by now.
+  os::reset_signals();
   interruption::warm_up();
   serve_one_call(std::strtoull(argv[3], nullptr, 10),
                  std::strtoull(argv[4], nullptr, 10));
