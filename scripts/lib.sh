@@ -7,6 +7,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 # Some tests crash on purpose. The hard limit stays: a test may ask for a core file.
 ulimit -S -c 0
 
+# So that print_verdict does not see the status of whatever had ended last before a signal.
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 current_step="starting"
 
 step() {
