@@ -42,6 +42,14 @@ class Resources : public NothingIsLeft {
     ::kill(the_process_named("killable-guard"), SIGKILL);
     ASSERT_TRUE(eventually([] { return processes_named("killable-server").empty(); }));
   }
+
+  /// The same, and the host has closed what it had of the old one's spares.
+  static void lose_the_session() {
+    KillableThread thread([] { ::pause(); });
+    thread.start();
+    end_the_session();
+    thread.join();
+  }
 };
 
 int twice(int n) { return 2 * n; }
@@ -124,14 +132,15 @@ void expect_errors_until_enough(pid_t (*process)(), Options options, Prepare pre
   EXPECT_GT(free, 1) << "no start was short of descriptors";
 }
 
-/// Not one that a spare can take.
+/// Not one that a spare can serve.
 const Options kUnlikeTheSpares{.max_result_bytes = 1000};
 
 void nothing() {}
 pid_t fork_server() { return the_process_named("killable-server"); }
 
-TEST_F(Resources, OutOfDescriptorsIsAStartError) {
-  expect_errors_until_enough(::getpid, {}, nothing);
+TEST_F(Resources, ACallThatASpareServesNeedsNoDescriptor) {
+  const Limited descriptors(::getpid(), RLIMIT_NOFILE, limit_for(::getpid(), 0));
+  EXPECT_EQ(call(twice, 21), 42);
 }
 
 TEST_F(Resources, OutOfDescriptorsForANewWorkerIsAStartError) {
@@ -143,7 +152,7 @@ TEST_F(Resources, OutOfDescriptorsForASpawnedWorkerIsAStartError) {
 }
 
 TEST_F(Resources, OutOfDescriptorsForAForkServerIsAStartError) {
-  expect_errors_until_enough(::getpid, {}, end_the_session);
+  expect_errors_until_enough(::getpid, {}, lose_the_session);
   forget_holdings();
 }
 
@@ -180,7 +189,7 @@ TEST_F(Resources, OutOfDescriptorsTheCallsThatRunGoOn) {
   thread.start();
   {
     const Limited descriptors(::getpid(), RLIMIT_NOFILE, limit_for(::getpid(), 0));
-    EXPECT_TRUE(start_error());
+    EXPECT_TRUE(start_error(kUnlikeTheSpares));
     EXPECT_FALSE(thread.join(10ms));
     EXPECT_TRUE(thread.is_alive());
   }

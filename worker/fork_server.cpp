@@ -209,8 +209,8 @@ void ForkServer::handle(std::span<const std::byte> message,
 }
 
 void ForkServer::handle_fork(const wire::Fork& request, std::vector<os::UniqueFd>& fds) {
-  // The host has sent three; this process had no room for them.
-  if (fds.size() != 3) return fail_fork(request, EMFILE);
+  // The host has sent four; this process had no room for them.
+  if (fds.size() != 4) return fail_fork(request, EMFILE);
   os::UniqueFd entry(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!entry) return fail_fork(request, errno);
   if (!FdLimit::leaves_room()) return fail_fork(request, EMFILE);
@@ -221,9 +221,11 @@ void ForkServer::handle_fork(const wire::Fork& request, std::vector<os::UniqueFd
   if (child == 0) {
     become_worker({.id = request.worker,
                    .slot_bytes = request.slot_bytes,
+                   .inbox_bytes = request.inbox_bytes,
                    .slot = fds[0].get(),
-                   .bell = fds[1].get(),
-                   .channel = fds[2].get(),
+                   .inbox = fds[1].get(),
+                   .bell = fds[2].get(),
+                   .stop = fds[3].get(),
                    .entry = entry.get(),
                    .fork_server = self,
                    .open_files = fd_limit_.of_host(),

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <array>
@@ -15,10 +14,10 @@
 #include <mutex>
 #include <thread>
 
+#include "channel/bell.hpp"
 #include "os/deadline.hpp"
-#include "os/seqpacket.hpp"
 #include "os/signals.hpp"
-#include "wire/call_format.hpp"
+#include "wire/exec_format.hpp"
 #include "worker/standard_streams.hpp"
 
 namespace killable::worker::interruption {
@@ -32,10 +31,6 @@ std::atomic<bool> sigterm_came{false};
 static_assert(std::atomic<Phase>::is_always_lock_free, "the handler uses it");
 
 pthread_t call_thread;
-int channel_fd = -1;
-
-/// Written by the handler to wake the stop thread; -1 until there is one.
-std::atomic<int> stop_event{-1};
 
 /// Made by the first that asks; never destroyed, since the stop thread outlives main.
 std::stop_source& stop_source() {
@@ -63,11 +58,7 @@ void on_sigterm(int) {
   switch (phase.load()) {
     case Phase::idle: die_of_sigterm();
     case Phase::cancellable: ::pthread_cancel(call_thread); break;
-    case Phase::cooperative: {
-      const std::uint64_t one = 1;
-      [[maybe_unused]] const ssize_t n = ::write(stop_event.load(), &one, sizeof one);
-      break;
-    }
+    case Phase::cooperative: channel::ring(wire::kStopFd); break;
     case Phase::finishing: break;
   }
   errno = saved_errno;
@@ -83,14 +74,12 @@ std::terminate_handler default_terminate = nullptr;
   ::abort();
 }
 
-/// Requests stop once SIGTERM has come or the host has sent a Stop.
+/// Requests stop once the host, or the handler of SIGTERM, has rung for it.
 void wait_for_stop() {
   const os::BlockedSignals quiet;
-  std::array<pollfd, 2> fds{pollfd{.fd = channel_fd, .events = POLLIN, .revents = 0},
-                            pollfd{.fd = stop_event, .events = POLLIN, .revents = 0}};
-  while (os::poll_until(fds, os::Deadline::never()) == 0) {
+  std::array<pollfd, 1> fd{pollfd{.fd = wire::kStopFd, .events = POLLIN, .revents = 0}};
+  while (os::poll_until(fd, os::Deadline::never()) == 0) {
   }
-  // The channel also becomes readable when the host closes it: nobody wants the result.
   stop_source().request_stop();
 }
 
@@ -98,8 +87,6 @@ void wait_for_stop() {
 void start_stop_thread() {
   static std::once_flag once;
   std::call_once(once, [] {
-    const int event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    stop_event.store(event);
     std::thread(wait_for_stop).detach();
     Phase expected = Phase::cancellable;
     phase.compare_exchange_strong(expected, Phase::cooperative);
@@ -130,8 +117,7 @@ void warm_up() noexcept {
   leave_single_threaded_mode();
 }
 
-void install(int channel) noexcept {
-  channel_fd = channel;
+void install() noexcept {
   call_thread = ::pthread_self();
   ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
   default_terminate = std::set_terminate(terminate_quietly);

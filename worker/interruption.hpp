@@ -22,8 +22,8 @@ namespace killable::worker::interruption {
 void warm_up() noexcept;
 
 /// Handles SIGTERM, and silences std::terminate once a SIGTERM has come. The calling
-/// thread is the one that will run the function. `channel` is where a Stop can arrive.
-void install(int channel) noexcept;
+/// thread is the one that will run the function.
+void install() noexcept;
 
 void enter(detail::Entry entry);
 void leave() noexcept;

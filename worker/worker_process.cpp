@@ -42,12 +42,13 @@ void forbid_core_dumps() noexcept {
   ::setrlimit(RLIMIT_CORE, &limit);
 }
 
-/// Moves the four descriptors to their fixed numbers and closes every other but 0, 1, 2.
+/// Moves the five descriptors to their fixed numbers and closes every other but 0, 1, 2.
 void arrange_descriptors(const WorkerSetup& setup) noexcept {
-  const std::array<std::pair<int, int>, 4> moves{
-      std::pair{setup.channel, wire::kChannelFd}, std::pair{setup.bell, wire::kBellFd},
-      std::pair{setup.entry, wire::kEntryFd}, std::pair{setup.slot, wire::kSlotFd}};
-  std::array<int, 4> safe{};
+  const std::array moves{
+      std::pair{setup.stop, wire::kStopFd}, std::pair{setup.bell, wire::kBellFd},
+      std::pair{setup.entry, wire::kEntryFd}, std::pair{setup.slot, wire::kSlotFd},
+      std::pair{setup.inbox, wire::kInboxFd}};
+  std::array<int, moves.size()> safe{};
   // Via numbers above all targets, since a source may be another's target.
   for (std::size_t i = 0; i < moves.size(); ++i)
     safe[i] = ::fcntl(moves[i].first, F_DUPFD_CLOEXEC, wire::kFirstFreeFd);
@@ -62,11 +63,13 @@ void arrange_descriptors(const WorkerSetup& setup) noexcept {
 void execute_image(const WorkerSetup& setup) noexcept {
   std::string padding(wire::kTitlePadding, ' ');
   std::string id = std::to_string(setup.id);
-  std::string bytes = std::to_string(setup.slot_bytes);
+  std::string slot_bytes = std::to_string(setup.slot_bytes);
+  std::string inbox_bytes = std::to_string(setup.inbox_bytes);
   char title[] = "killable: worker";
   std::string role = wire::kWorkerArgument;
-  char* const arguments[] = {title,     role.data(),  padding.data(),
-                             id.data(), bytes.data(), nullptr};
+  char* const arguments[] = {title,     role.data(),       padding.data(),
+                             id.data(), slot_bytes.data(), inbox_bytes.data(),
+                             nullptr};
   ::execv("/proc/self/exe", arguments);
 }
 
@@ -87,18 +90,18 @@ void become_worker(const WorkerSetup& setup) noexcept {
     refuse_call(setup.id, StartError(errno, std::generic_category(),
                                      "cannot execute /proc/self/exe"));
   }
-  serve_one_call(setup.id, setup.slot_bytes);
+  serve_one_call(setup.id, setup.slot_bytes, setup.inbox_bytes);
 }
 
 void resume_spawned_worker(int argc, char** argv) noexcept {
-  if (argc != 5) ::_exit(kCannotServe);
-  for (int fd = wire::kChannelFd; fd < wire::kFirstFreeFd; ++fd)
+  if (argc != 6) ::_exit(kCannotServe);
+  for (int fd = wire::kStopFd; fd < wire::kFirstFreeFd; ++fd)
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   // The program's static initialisers may have set handlers by now.
   os::reset_signals();
   interruption::warm_up();
-  serve_one_call(std::strtoull(argv[3], nullptr, 10),
-                 std::strtoull(argv[4], nullptr, 10));
+  const auto number = [](const char* text) { return std::strtoull(text, nullptr, 10); };
+  serve_one_call(number(argv[3]), number(argv[4]), number(argv[5]));
 }
 
 }  // namespace killable::worker

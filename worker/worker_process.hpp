@@ -14,9 +14,11 @@ namespace killable::worker {
 struct WorkerSetup {
   wire::WorkerId id;
   std::uint64_t slot_bytes;
+  std::uint64_t inbox_bytes;
   int slot;
+  int inbox;
   int bell;
-  int channel;
+  int stop;
   int entry;
   pid_t fork_server;
   rlimit open_files;  ///< What the worker's function is to have of them.

@@ -2,9 +2,10 @@
 
 #include "os/unique_fd.hpp"
 
-/// An eventfd(2) that one side rings and the other polls. It rings once and stays rung: a
-/// call ends once. Nothing is ever read from it, so a worker that drains, floods or
-/// closes its copy can at worst hide its own result, and its pidfd tells when it is gone.
+/// An eventfd(2) that one side rings and the other polls: the worker tells the host of
+/// its result, the host asks the worker to stop. It rings once and stays rung: a call
+/// ends once. Nothing is ever read from it, so a worker that drains, floods or closes its
+/// copy can at worst hide its own result, and its pidfd tells when it is gone.
 namespace killable::channel {
 
 /// Throws std::system_error.

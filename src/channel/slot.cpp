@@ -18,9 +18,10 @@ constexpr std::uint64_t kWindowBytes = std::uint64_t{64} << 10;
 constexpr std::uint64_t kPageBytes = 4096;
 
 std::uint64_t slot_bytes(std::uint64_t max_result_bytes) {
-  const std::uint64_t result =
+  const std::uint64_t used =
+      wire::kSlotResultOffset +
       std::max<std::uint64_t>(max_result_bytes, wire::kMinResultBytes);
-  return wire::kSlotResultOffset + (result + kPageBytes - 1) / kPageBytes * kPageBytes;
+  return (used + kPageBytes - 1) / kPageBytes * kPageBytes;
 }
 
 wire::SlotHeader& header_of(const Mapping& mapping) {
@@ -33,9 +34,13 @@ wire::SlotHeader& header_of(const Mapping& mapping) {
 HostSlot::HostSlot(std::uint64_t max_result_bytes)
     : memfd_(os::create_memfd("the slot", slot_bytes(max_result_bytes))),
       bytes_(slot_bytes(max_result_bytes)) {
-  os::seal_seals(memfd_.get(), "the slot");
+  os::seal(memfd_.get(), os::Seals::size, "the slot");
   mapping_ = Mapping(memfd_.get(), Mapping::Access::read_only,
                      std::min(bytes_, kWindowBytes), "the slot");
+}
+
+bool HostSlot::has_commit() const noexcept {
+  return header_of(mapping_).commit.load(std::memory_order_acquire) != 0;
 }
 
 std::optional<Committed> HostSlot::committed(wire::WorkerId worker) const {
@@ -75,7 +80,6 @@ std::span<std::byte> WorkerSlot::result_memory() const noexcept {
 
 void WorkerSlot::touch() noexcept {
   header_of(mapping_).kind.store(0, std::memory_order_relaxed);
-  result_memory().front() = std::byte{0};
 }
 
 void WorkerSlot::commit(wire::WorkerId worker, wire::ResultKind kind,

@@ -26,6 +26,9 @@ class HostSlot {
   int memfd() const noexcept { return memfd_.get(); }
   std::uint64_t bytes() const noexcept { return bytes_; }
 
+  /// Whether anything was committed at all.
+  bool has_commit() const noexcept;
+
   /// What `worker` has committed; empty if nothing yet. Throws ProtocolViolation if the
   /// commit does not hold what a commit must hold.
   std::optional<Committed> committed(wire::WorkerId worker) const;
@@ -49,7 +52,7 @@ class WorkerSlot {
   /// Where the result is to be written.
   std::span<std::byte> result_memory() const noexcept;
 
-  /// Makes the pages that every commit writes to, so that it need not.
+  /// Makes the page that every commit writes to, so that it need not.
   void touch() noexcept;
 
   /// Publishes the first `length` bytes of it.

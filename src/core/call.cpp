@@ -12,9 +12,10 @@
 #include <killable/detail/exception.hpp>
 #include <killable/errors.hpp>
 
+#include "channel/bell.hpp"
 #include "core/checked_options.hpp"
 #include "core/outcome.hpp"
-#include "wire/call_format.hpp"
+#include "wire/slot_format.hpp"
 
 namespace killable::core {
 
@@ -115,7 +116,7 @@ bool Call::request_stop() {
   const std::lock_guard lock(mutex_);
   if (state_ != State::running) return false;
   const bool first = !std::exchange(stop_requested_, true);
-  if (first) worker_->channel.send(wire::bytes_of(wire::Stop{}));
+  if (first) channel::ring(worker_->stop.get());
   return first;
 }
 
@@ -157,7 +158,8 @@ State Call::settle() {
   if (state_ != State::running) {
     // Other threads may still poll the watch; they hold it themselves.
     worker_->watch.reset();
-    worker_->channel.reset();
+    worker_->inbox.reset();
+    worker_->stop.reset();
     if (!committed_) worker_->slot.reset();
   }
   return state_;

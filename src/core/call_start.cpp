@@ -12,30 +12,19 @@
 #include "core/runtime.hpp"
 #include "os/errno_error.hpp"
 #include "os/image.hpp"
-#include "os/memfd.hpp"
-#include "wire/call_format.hpp"
 
 /// How a call comes to a worker.
 namespace killable::core {
 
 namespace {
 
-/// A spare or a fork server that dies at the moment of a start is replaced, but not for
-/// ever: something kills them.
+/// A fork server that dies at the moment of a start is replaced, but not for ever:
+/// something kills them.
 constexpr int kLaunchAttempts = 4;
 
 bool is_inline_mode() {
   const char* mode = std::getenv("KILLABLE_INLINE");
   return mode != nullptr && std::strcmp(mode, "1") == 0;
-}
-
-wire::Call call_message(const HostWorker& worker, const detail::CallRequest& request) {
-  wire::Call call{.worker = worker.id,
-                  .arguments_bytes = request.arguments->size(),
-                  .max_result_bytes = request.options.max_result_bytes,
-                  .name = {}};
-  request.options.name.copy(call.name, sizeof call.name - 1);
-  return call;
 }
 
 /// With killable-worker as the image, the host's own functions exist in no worker.
@@ -83,15 +72,11 @@ void Call::begin() {
 
 void Call::launch() try {
   check_function_is_reachable(request_);
-  const os::UniqueFd arguments =
-      os::create_sealed_memfd("the arguments", request_.arguments->bytes());
-  for (int attempt = 0; attempt < kLaunchAttempts; ++attempt) {
-    Runtime& runtime = Runtime::instance();
-    if (try_launch(request_.captured ? runtime.forked_session() : runtime.session(),
-                   arguments.get()))
+  Runtime& runtime = Runtime::instance();
+  for (int attempt = 0; attempt < kLaunchAttempts; ++attempt)
+    if (try_launch(request_.captured ? runtime.forked_session() : runtime.session()))
       return;
-  }
-  os::throw_errno(ECONNRESET, "get a worker: each that was forked was killed at once");
+  os::throw_errno(ECONNRESET, "get a worker: the fork server was killed at once");
 } catch (const StartError&) {
   throw;
 } catch (const std::system_error& error) {
@@ -99,20 +84,18 @@ void Call::launch() try {
                    "cannot start " + title() + ": " + os::attempt_of(error));
 }
 
-/// False: the fork server or the worker died before the call was sent.
-bool Call::try_launch(const std::shared_ptr<Session>& session, int arguments) {
+/// False: the fork server died before the call had a worker.
+bool Call::try_launch(const std::shared_ptr<Session>& session) {
   const Options& options = request_.options;
-  std::optional<HostWorker> worker =
-      session->take_worker({.spawn = options.start_method == StartMethod::spawn,
-                            .max_result_bytes = options.max_result_bytes});
-  if (!worker) return false;
-  if (options.timeout) session->arm(worker->id, *options.timeout, grace_period());
   started_at_ns_ = os::monotonic_ns();
-  if (worker->channel.send(wire::bytes_of(call_message(*worker, request_)),
-                           std::array{arguments}) != os::SeqPacket::Sent::whole) {
-    session->forget(worker->id);
-    return false;
-  }
+  std::optional<HostWorker> worker =
+      session->start({.call = {.name = options.name,
+                               .max_result_bytes = options.max_result_bytes,
+                               .arguments = request_.arguments->bytes()},
+                      .spawn = options.start_method == StartMethod::spawn,
+                      .timeout = options.timeout,
+                      .grace = grace_period()});
+  if (!worker) return false;
   started(session, std::move(*worker));
   session->refill_if_empty();
   return true;

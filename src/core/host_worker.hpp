@@ -5,9 +5,9 @@
 #include <memory>
 #include <optional>
 
+#include "channel/inbox.hpp"
 #include "channel/slot.hpp"
 #include "os/pidfd.hpp"
-#include "os/seqpacket.hpp"
 #include "os/unique_fd.hpp"
 #include "wire/control.hpp"
 
@@ -26,7 +26,8 @@ struct HostWorker {
   wire::WorkerId id;
   pid_t pid;
   std::optional<channel::HostSlot> slot;
-  os::SeqPacket channel;
+  std::optional<channel::HostInbox> inbox;  ///< Of one that was a spare.
+  os::UniqueFd stop;
   std::shared_ptr<Watch> watch;
 };
 

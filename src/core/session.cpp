@@ -26,6 +26,14 @@ std::atomic<wire::WorkerId> next_worker_id{1};
 
 std::int64_t count_of(nanoseconds duration) noexcept { return duration.count(); }
 
+/// What a spare's slot is made for.
+constexpr std::uint64_t kPlainResultBytes = Options().max_result_bytes;
+
+bool can_serve_as_spare(const Session::Request& request) noexcept {
+  return !request.spawn && request.call.max_result_bytes == kPlainResultBytes &&
+         request.call.arguments.size() <= channel::HostInbox::kCapacity;
+}
+
 }  // namespace
 
 Session::Session(spawn::Launched launched, std::size_t spare_workers)
@@ -34,44 +42,82 @@ Session::Session(spawn::Launched launched, std::size_t spare_workers)
       fork_server_(std::move(launched.fork_server)),
       control_(std::move(launched.control)) {}
 
-std::optional<HostWorker> Session::take_worker(const Request& request) {
+std::optional<HostWorker> Session::start(const Request& request) {
   Lock lock(mutex_);
-  // Its spares would still look alive for a moment; once the guard is gone, the fork
-  // server ends too, if nobody has stopped it.
-  if (guard_.has_ended()) fork_server_.send_signal(SIGCONT);
-  if (guard_.has_ended() || fork_server_.has_ended())
-    pump_until(lock, os::Deadline::never(), [] { return false; });
-  while (is_plain(request) && !spares_.empty() && !lost_) {
+  notice_deaths(lock);
+  if (can_serve_as_spare(request)) {
+    if (std::optional<HostWorker> spare = take_spare(lock)) {
+      arm(spare->id, request);
+      lock.unlock();
+      spare->inbox->post(request.call);
+      return spare;
+    }
+  }
+  if (lost_) return std::nullopt;
+  Asked asked = ask_to_serve(request);
+  arm(asked.id, request);
+  return await_worker(lock, std::move(asked));
+}
+
+/// The spares of a session that has ended would still look alive for a moment.
+void Session::notice_deaths(Lock& lock) {
+  std::array<pollfd, 2> fds{
+      pollfd{.fd = guard_.get(), .events = POLLIN, .revents = 0},
+      pollfd{.fd = fork_server_.get(), .events = POLLIN, .revents = 0}};
+  if (os::poll_until(fds, os::Deadline::in(nanoseconds{0})) == 0) return;
+  // Once the guard is gone, the fork server ends too, if nobody has stopped it.
+  if (fds[0].revents != 0) fork_server_.send_signal(SIGCONT);
+  pump_until(lock, os::Deadline::never(), [] { return false; });
+}
+
+std::optional<HostWorker> Session::take_spare(Lock& lock) {
+  while (!spares_.empty() && !lost_) {
     Asked spare = std::move(spares_.front());
     const wire::WorkerId id = spare.id;
     spares_.pop_front();
     try {
       std::optional<HostWorker> worker = await_worker(lock, std::move(spare));
-      if (worker && !worker->watch->pidfd.has_ended()) return worker;
+      // One that could not become a worker has committed why: that was another time.
+      if (worker && !worker->watch->pidfd.has_ended() && !worker->slot->has_commit())
+        return worker;
       records_.erase(id);
     } catch (const std::system_error&) {
       // That one could not be forked when it was asked for; now may be another time.
     }
   }
-  if (lost_) return std::nullopt;
-  return await_worker(lock, ask(request));
+  return std::nullopt;
 }
 
-bool Session::is_plain(const Request& request) const noexcept {
-  return !request.spawn && request.max_result_bytes == Options().max_result_bytes;
+Session::Asked Session::ask_for_spare() {
+  Asked asked{.id = next_worker_id.fetch_add(1),
+              .slot = channel::HostSlot(kPlainResultBytes),
+              .inbox = channel::HostInbox(),
+              .bell = channel::make_bell(),
+              .stop = channel::make_bell()};
+  send_fork(asked, false, asked.inbox->memfd(), asked.inbox->bytes());
+  asked.inbox->close_memfd();
+  return asked;
 }
 
-Session::Asked Session::ask(const Request& request) {
-  channel::HostSlot slot(request.max_result_bytes);
-  os::UniqueFd bell = channel::make_bell();
-  auto [host_end, worker_end] = os::SeqPacket::make_pair();
-  host_end.refuse_messages();
-  const wire::WorkerId id = next_worker_id.fetch_add(1);
-  const wire::Fork fork{
-      .spawn = request.spawn ? 1u : 0u, .worker = id, .slot_bytes = slot.bytes()};
-  send(fork, std::array{slot.memfd(), bell.get(), worker_end.get()});
-  records_.emplace(id, Record{});
-  return {id, std::move(slot), std::move(bell), std::move(host_end)};
+Session::Asked Session::ask_to_serve(const Request& request) {
+  Asked asked{.id = next_worker_id.fetch_add(1),
+              .slot = channel::HostSlot(request.call.max_result_bytes),
+              .inbox = {},
+              .bell = channel::make_bell(),
+              .stop = channel::make_bell()};
+  const os::UniqueFd inbox = channel::make_filled_inbox(request.call);
+  send_fork(asked, request.spawn, inbox.get(), channel::filled_inbox_bytes(request.call));
+  return asked;
+}
+
+void Session::send_fork(const Asked& asked, bool spawn, int inbox,
+                        std::uint64_t inbox_bytes) {
+  const wire::Fork fork{.spawn = spawn ? 1u : 0u,
+                        .worker = asked.id,
+                        .slot_bytes = asked.slot.bytes(),
+                        .inbox_bytes = inbox_bytes};
+  send(fork, std::array{asked.slot.memfd(), inbox, asked.bell.get(), asked.stop.get()});
+  records_.emplace(asked.id, Record{});
 }
 
 std::optional<HostWorker> Session::await_worker(Lock& lock, Asked asked) {
@@ -88,7 +134,8 @@ std::optional<HostWorker> Session::await_worker(Lock& lock, Asked asked) {
       .id = asked.id,
       .pid = record.pid,
       .slot = std::move(asked.slot),
-      .channel = std::move(asked.channel),
+      .inbox = std::move(asked.inbox),
+      .stop = std::move(asked.stop),
       .watch = std::make_shared<Watch>(std::move(asked.bell), std::move(record.pidfd))};
 }
 
@@ -110,8 +157,7 @@ void Session::refill_if_empty() noexcept {
 }
 
 void Session::fill_spares(const Lock&) {
-  const Request plain{.spawn = false, .max_result_bytes = Options().max_result_bytes};
-  while (!lost_ && spares_.size() < spare_workers_) spares_.push_back(ask(plain));
+  while (!lost_ && spares_.size() < spare_workers_) spares_.push_back(ask_for_spare());
 }
 
 void Session::await_spares() {
@@ -124,10 +170,11 @@ void Session::await_spares() {
   });
 }
 
-void Session::arm(wire::WorkerId worker, nanoseconds timeout, nanoseconds grace) {
-  const Lock lock(mutex_);
-  send(wire::Arm{
-      .worker = worker, .timeout_ns = count_of(timeout), .grace_ns = count_of(grace)});
+void Session::arm(wire::WorkerId worker, const Request& request) {
+  if (!request.timeout) return;
+  send(wire::Arm{.worker = worker,
+                 .timeout_ns = count_of(*request.timeout),
+                 .grace_ns = count_of(request.grace)});
 }
 
 void Session::end(wire::WorkerId worker, wire::EndMode mode, nanoseconds grace) {

@@ -32,14 +32,17 @@ class Session {
  public:
   Session(spawn::Launched launched, std::size_t spare_workers);
 
-  /// A worker for one call: a spare if `request` is for a plain one, else a new one.
-  /// Blocks until the fork server has forked it. Empty: the session is lost. Throws
-  /// std::system_error if there are not enough descriptors, processes or memory.
   struct Request {
+    channel::OutgoingCall call;
     bool spawn;
-    std::uint64_t max_result_bytes;
+    std::optional<std::chrono::nanoseconds> timeout;  ///< From the function's entry.
+    std::chrono::nanoseconds grace;                   ///< When it has passed.
   };
-  std::optional<HostWorker> take_worker(const Request& request);
+
+  /// Gives a call to a worker: a spare if it is one that a spare can serve, else a new
+  /// one. Blocks until the fork server has forked that. Empty: the session is lost.
+  /// Throws std::system_error if there are not enough descriptors, processes or memory.
+  std::optional<HostWorker> start(const Request& request);
 
   /// Asks for the spares that are missing; does not wait for them. Their forks would take
   /// a processor from a call that was just started, so a start only asks if it took the
@@ -49,8 +52,6 @@ class Session {
   /// Blocks until the spares are there, or the session is lost.
   void await_spares();
 
-  void arm(wire::WorkerId worker, std::chrono::nanoseconds timeout,
-           std::chrono::nanoseconds grace);
   void end(wire::WorkerId worker, wire::EndMode mode, std::chrono::nanoseconds grace);
 
   /// Waits until the fork server has reported the worker's end. False: `deadline` came
@@ -88,13 +89,18 @@ class Session {
   struct Asked {
     wire::WorkerId id;
     channel::HostSlot slot;
+    std::optional<channel::HostInbox> inbox;
     os::UniqueFd bell;
-    os::SeqPacket channel;
+    os::UniqueFd stop;
   };
 
-  Asked ask(const Request& request);
+  std::optional<HostWorker> take_spare(Lock& lock);
+  Asked ask_for_spare();
+  Asked ask_to_serve(const Request& request);
+  void send_fork(const Asked& asked, bool spawn, int inbox, std::uint64_t inbox_bytes);
   std::optional<HostWorker> await_worker(Lock& lock, Asked asked);
-  bool is_plain(const Request& request) const noexcept;
+  void arm(wire::WorkerId worker, const Request& request);
+  void notice_deaths(Lock& lock);
   void fill_spares(const Lock& lock);
 
   template <class Message>

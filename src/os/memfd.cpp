@@ -13,8 +13,10 @@ namespace killable::os {
 
 namespace {
 
-void add_seals(int memfd, int seals, const std::string& what) {
-  if (::fcntl(memfd, F_ADD_SEALS, seals) == -1) throw_errno(errno, "seal " + what);
+UniqueFd create_empty(const std::string& what) {
+  UniqueFd memfd(::memfd_create("killable", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!memfd) throw_errno(errno, "memfd_create " + what);
+  return memfd;
 }
 
 /// Where this sets errno, ftruncate(2) would also send SIGXFSZ, which ends the host.
@@ -25,42 +27,47 @@ bool is_beyond_file_limit(std::uint64_t bytes) {
   return bytes > limit.rlim_cur;
 }
 
-std::string write_attempt(std::size_t size, const std::string& what) {
-  return "write " + std::to_string(size) + " bytes of " + what;
+/// One write takes 2 GiB at most. It makes the pages cheaper than a mapping would.
+bool write_all(int memfd, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written =
+        retry_on_eintr([&] { return ::write(memfd, bytes.data(), bytes.size()); });
+    if (written == -1) return false;
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return true;
 }
 
 }  // namespace
 
 UniqueFd create_memfd(const std::string& what, std::uint64_t bytes) {
-  UniqueFd memfd(::memfd_create("killable", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!memfd) throw_errno(errno, "memfd_create " + what);
+  UniqueFd memfd = create_empty(what);
   if (is_beyond_file_limit(bytes) ||
       ::ftruncate(memfd.get(), static_cast<off_t>(bytes)) == -1)
     throw_errno(errno, "size " + what + " to " + std::to_string(bytes) + " bytes");
-  add_seals(memfd.get(), F_SEAL_SHRINK | F_SEAL_GROW, what);
   return memfd;
 }
 
-UniqueFd create_sealed_memfd(const std::string& what, std::span<const std::byte> bytes) {
-  UniqueFd memfd(::memfd_create("killable", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!memfd) throw_errno(errno, "memfd_create " + what);
-  const std::size_t size = bytes.size();
-  if (is_beyond_file_limit(size)) throw_errno(errno, write_attempt(size, what));
-  // One write takes 2 GiB at most. It makes the pages cheaper than a mapping would.
-  while (!bytes.empty()) {
-    const ssize_t written =
-        retry_on_eintr([&] { return ::write(memfd.get(), bytes.data(), bytes.size()); });
-    if (written == -1) throw_errno(errno, write_attempt(size, what));
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
+void seal(int memfd, Seals seals, const std::string& what) {
   // Not F_SEAL_WRITE: before Linux 6.7 that forbids shared read-only mappings as well.
-  add_seals(memfd.get(), F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
-            what);
-  return memfd;
+  const int writes = seals == Seals::size ? 0 : F_SEAL_FUTURE_WRITE;
+  if (::fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | writes) ==
+      -1)
+    throw_errno(errno, "seal " + what);
 }
 
-void seal_seals(int memfd, const std::string& what) {
-  add_seals(memfd, F_SEAL_SEAL, what);
+UniqueFd create_sealed_memfd(const std::string& what,
+                             std::span<const std::span<const std::byte>> parts) {
+  UniqueFd memfd = create_empty(what);
+  std::size_t size = 0;
+  for (const std::span<const std::byte> part : parts) size += part.size();
+  if (is_beyond_file_limit(size))
+    throw_errno(errno, "write " + std::to_string(size) + " bytes of " + what);
+  for (const std::span<const std::byte> part : parts)
+    if (!write_all(memfd.get(), part))
+      throw_errno(errno, "write " + std::to_string(size) + " bytes of " + what);
+  seal(memfd.get(), Seals::size_and_future_writes, what);
+  return memfd;
 }
 
 }  // namespace killable::os

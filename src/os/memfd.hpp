@@ -9,18 +9,24 @@
 
 namespace killable::os {
 
-/// Anonymous shared memory of `bytes` bytes, all zero and not yet allocated: a large one
-/// costs nothing until it is touched. Its size is fixed for every holder, for good
-/// (F_SEAL_SHRINK, F_SEAL_GROW), so that nobody can turn a read of another's into SIGBUS.
-/// Throws std::system_error that names `what`. See memfd_create(2).
+/// Anonymous shared memory of `bytes` zeros, close-on-exec, that costs nothing until it
+/// is touched. Throws std::system_error that names `what`. See memfd_create(2).
 UniqueFd create_memfd(const std::string& what, std::uint64_t bytes);
 
-/// Anonymous shared memory that holds a copy of `bytes` and that nobody, its maker
-/// included, can change or resize ever after. See fcntl(2), F_SEAL_FUTURE_WRITE, Linux
-/// 5.1.
-UniqueFd create_sealed_memfd(const std::string& what, std::span<const std::byte> bytes);
+/// What nobody, its maker included, can do with a memfd ever after.
+enum class Seals {
+  /// Resize it, and so turn a read of another's into SIGBUS.
+  size,
+  /// Nor write to it, but by the mappings that exist. See fcntl(2), F_SEAL_FUTURE_WRITE,
+  /// Linux 5.1.
+  size_and_future_writes,
+};
 
-/// Forbids further seals.
-void seal_seals(int memfd, const std::string& what);
+/// Forbids that, for good, and all further seals. Throws std::system_error.
+void seal(int memfd, Seals seals, const std::string& what);
+
+/// A memfd that holds `parts`, one behind the other, sealed against every change.
+UniqueFd create_sealed_memfd(const std::string& what,
+                             std::span<const std::span<const std::byte>> parts);
 
 }  // namespace killable::os

@@ -11,7 +11,7 @@
 /// worker has. Both ends are the same build of this library, so a message is its struct.
 ///
 ///   host -> fork server               fork server -> host
-///   Fork   + slot, bell, channel      Guarded + pidfd, Hello + pidfd
+///   Fork   + slot, inbox, bell, stop  Guarded + pidfd, Hello + pidfd
 ///   Arm                               Forked + pidfd  |  ForkFailed
 ///   End                               Ended
 ///
@@ -32,16 +32,17 @@ enum class ControlType : std::uint32_t {
   ended,
 };
 
-/// Asks for a worker. Descriptors: slot, bell, the worker's end of the channel.
+/// Asks for a worker. Descriptors: slot, inbox, bell, stop.
 struct Fork {
   static constexpr auto kType = ControlType::fork;
   ControlType type = kType;
   std::uint32_t spawn;  ///< 1: a fresh exec of the image, 0: a fork.
   WorkerId worker;
   std::uint64_t slot_bytes;
+  std::uint64_t inbox_bytes;
 };
 
-/// Limits the worker's call to `timeout_ns` from its entry. Sent before the call itself.
+/// Limits the worker's call to `timeout_ns` from its entry.
 struct Arm {
   static constexpr auto kType = ControlType::arm;
   ControlType type = kType;

@@ -6,7 +6,8 @@
 /// descriptors at fixed numbers.
 ///
 ///   guard    argv = title kGuardArgument padding            descriptors: kControlFd
-///   worker   argv = title kWorkerArgument padding id bytes  descriptors: the four below
+///   worker   argv = title kWorkerArgument padding id slot_bytes inbox_bytes
+///                                                           descriptors: the five below
 ///
 /// The padding is room for a longer title: what ps(1) shows is the memory of argv.
 namespace killable::wire {
@@ -17,10 +18,11 @@ inline constexpr std::size_t kTitlePadding = 64;
 
 inline constexpr int kControlFd = 3;
 
-inline constexpr int kChannelFd = 3;
-inline constexpr int kBellFd = 4;
+inline constexpr int kStopFd = 3;   ///< An eventfd: the host, or SIGTERM, requests stop.
+inline constexpr int kBellFd = 4;   ///< An eventfd: the worker tells of its result.
 inline constexpr int kEntryFd = 5;  ///< Gone before the function is entered.
 inline constexpr int kSlotFd = 6;   ///< Gone before the function is entered.
-inline constexpr int kFirstFreeFd = 7;
+inline constexpr int kInboxFd = 7;  ///< Gone before the function is entered.
+inline constexpr int kFirstFreeFd = 8;
 
 }  // namespace killable::wire

@@ -10,7 +10,7 @@
 /// is sealed. The worker alone writes it, the host alone reads it.
 ///
 ///   0      SlotHeader
-///   4096   the result: `length` bytes, an encoded value or an exception record
+///   64     the result: `length` bytes, an encoded value or an exception record
 ///
 /// The worker writes the result, then kind, length and committed_at, and publishes
 /// `commit` last, with release order; then it rings the bell (an eventfd). The host loads
@@ -33,7 +33,8 @@ struct SlotHeader {
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
-inline constexpr std::size_t kSlotResultOffset = 4096;
+/// On the header's page, so that a small result takes no other. As aligned as any value.
+inline constexpr std::size_t kSlotResultOffset = 64;
 static_assert(sizeof(SlotHeader) <= kSlotResultOffset);
 
 /// Every slot has room for this much, however small max_result_bytes is: for exceptions.

@@ -1,0 +1,77 @@
+#include "channel/inbox.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "os/futex.hpp"
+#include "os/memfd.hpp"
+
+namespace killable::channel {
+
+namespace {
+
+constexpr std::uint32_t kPosted = 1;
+
+/// All but the word that publishes it.
+void fill(wire::InboxHeader& header, const OutgoingCall& call) noexcept {
+  header.arguments_bytes = call.arguments.size();
+  header.max_result_bytes = call.max_result_bytes;
+  call.name.copy(header.name, sizeof header.name - 1);
+}
+
+}  // namespace
+
+HostInbox::HostInbox()
+    : memfd_(os::create_memfd("the inbox", wire::kInboxArgumentsOffset + kCapacity)),
+      mapping_(memfd_.get(), Mapping::Access::read_write,
+               wire::kInboxArgumentsOffset + kCapacity, "the inbox") {
+  os::seal(memfd_.get(), os::Seals::size_and_future_writes, "the inbox");
+  // The page that every call is written to: made now, while nobody waits for it.
+  mapping_.bytes().front() = std::byte{0};
+}
+
+void HostInbox::post(const OutgoingCall& call) noexcept {
+  const std::span<std::byte> memory = mapping_.bytes();
+  std::ranges::copy(call.arguments, memory.begin() + wire::kInboxArgumentsOffset);
+  auto& header = *reinterpret_cast<wire::InboxHeader*>(memory.data());
+  fill(header, call);
+  header.call.store(kPosted, std::memory_order_release);
+  os::futex_wake(header.call);
+}
+
+os::UniqueFd make_filled_inbox(const OutgoingCall& call) {
+  alignas(wire::InboxHeader) std::array<std::byte, wire::kInboxArgumentsOffset>
+      beginning{};
+  auto& header = *new (beginning.data()) wire::InboxHeader{};
+  fill(header, call);
+  header.call.store(kPosted, std::memory_order_relaxed);
+  return os::create_sealed_memfd(
+      "the arguments", std::array{std::span<const std::byte>(beginning), call.arguments});
+}
+
+std::uint64_t filled_inbox_bytes(const OutgoingCall& call) noexcept {
+  return wire::kInboxArgumentsOffset + call.arguments.size();
+}
+
+WorkerInbox::WorkerInbox(int memfd, std::uint64_t bytes)
+    : mapping_(memfd, Mapping::Access::read_only, bytes, "the arguments") {}
+
+bool WorkerInbox::has_call() const noexcept {
+  return header().call.load(std::memory_order_acquire) != 0;
+}
+
+WorkerInbox::Call WorkerInbox::await_call() const {
+  const wire::InboxHeader& posted = header();
+  while (!has_call()) os::futex_wait(posted.call, 0);
+  return {.name = posted.name,
+          .max_result_bytes = posted.max_result_bytes,
+          .arguments = mapping_.bytes().subspan(wire::kInboxArgumentsOffset,
+                                                posted.arguments_bytes)};
+}
+
+const wire::InboxHeader& WorkerInbox::header() const noexcept {
+  return *reinterpret_cast<const wire::InboxHeader*>(mapping_.bytes().data());
+}
+
+}  // namespace killable::channel
