@@ -23,10 +23,10 @@
 #include "wire/exec_format.hpp"
 #include "worker/fd_limit.hpp"
 #include "worker/fork_server.hpp"
-#include "worker/interruption.hpp"
 #include "worker/sigchld_fd.hpp"
 #include "worker/title.hpp"
 #include "worker/tree.hpp"
+#include "worker/warm_up.hpp"
 
 namespace killable::worker {
 
@@ -78,7 +78,7 @@ void report_failed_fork(const os::SeqPacket& control, int error) {
   ::setsid();
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   set_title("killable-guard", "killable: guard");
-  interruption::warm_up();
+  warm_up();
   os::fault_point(os::Fault::guard_before_fork_server);
   const FdLimit fd_limit;
   const pid_t self = ::getpid();
