@@ -131,6 +131,7 @@ class ForkServer {
   os::Pidfd guard_;
   os::UniqueFd sigchld_;
   DeathWatch deaths_;
+  OwnChildren children_;
   const FdLimit fd_limit_;
   Workers workers_;
   std::map<pid_t, wire::WorkerId> ids_;  ///< Of the workers that are not reaped yet.
@@ -312,8 +313,9 @@ void ForkServer::reap() {
 /// Ends what dead workers left behind, and reports them once nothing of it is left.
 void ForkServer::bury() {
   if (dead_.empty() && !strangers_left_) return;
-  strangers_left_ =
-      kill_strange_children([this](pid_t child) { return ids_.contains(child); }) != 0;
+  strangers_left_ = kill_strange_children(children_, [this](pid_t child) {
+                      return ids_.contains(child);
+                    }) != 0;
   if (strangers_left_) return;
   for (const wire::WorkerId id : dead_) {
     const auto worker = workers_.find(id);
