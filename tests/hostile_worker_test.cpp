@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -102,17 +103,25 @@ TEST_F(HostileWorker, OneThatClosesAllItsDescriptorsStillAnswers) {
             5);
 }
 
-TEST_F(HostileWorker, ABellThatItFilledStopsNobodyInTheHost) {
+TEST_F(HostileWorker, ItCannotSendAnythingOverItsChannel) {
+  EXPECT_EQ(call([] {
+              const char byte = 'x';
+              const ssize_t sent = ::send(wire::kChannelFd, &byte, 1, MSG_NOSIGNAL);
+              return sent == -1 ? errno : 0;
+            }),
+            EPIPE);
+}
+
+TEST_F(HostileWorker, AChannelThatBlocksAndThatNobodyReadsStopsNobodyInTheHost) {
   KillableThread thread(
       [](std::string file) {
-        const std::uint64_t most = ~std::uint64_t{1};  // One more would block. eventfd(2)
-        [[maybe_unused]] const ssize_t n = ::write(wire::kStopFd, &most, sizeof most);
+        ::fcntl(wire::kChannelFd, F_SETFL, 0);
         signal_file(file);
         hang();
       },
-      path("filled"));
+      path("blocking"));
   thread.start();
-  await_file(path("filled"));
+  await_file(path("blocking"));
   EXPECT_TRUE(thread.request_stop());
   thread.kill(0ms);
   EXPECT_THROW(thread.getResult(), Killed);

@@ -195,7 +195,12 @@ void ForkServer::handle(std::span<const std::byte> message,
     handle_fork(*fork, fds);
   } else if (const auto arm = wire::parse<wire::Arm>(message)) {
     with_ladder(arm->worker, [&](Ladder& ladder) {
-      ladder.arm(nanoseconds(arm->timeout_ns), nanoseconds(arm->grace_ns));
+      ladder.arm(arm->from, nanoseconds(arm->timeout_ns), nanoseconds(arm->grace_ns));
+    });
+  } else if (const auto disarm = wire::parse<wire::Disarm>(message)) {
+    with_ladder(disarm->worker, [&](Ladder& ladder) {
+      if (ladder.disarm())
+        control_.send(wire::bytes_of(wire::Disarmed{.worker = disarm->worker}));
     });
   } else if (const auto end = wire::parse<wire::End>(message)) {
     os::fault_point(Fault::fork_server_before_end);
@@ -226,7 +231,7 @@ void ForkServer::handle_fork(const wire::Fork& request, std::vector<os::UniqueFd
                    .slot = fds[0].get(),
                    .inbox = fds[1].get(),
                    .bell = fds[2].get(),
-                   .stop = fds[3].get(),
+                   .channel = fds[3].get(),
                    .entry = entry.get(),
                    .fork_server = self,
                    .open_files = fd_limit_.of_host(),

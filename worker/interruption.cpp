@@ -32,11 +32,14 @@ static_assert(std::atomic<Phase>::is_always_lock_free, "the handler uses it");
 
 pthread_t call_thread;
 
-/// Made by the first that asks; never destroyed, since the stop thread outlives main.
-std::stop_source& stop_source() {
-  static auto* source = new std::stop_source();
-  return *source;
-}
+/// Of the current call; empty if nobody has asked for it. Made anew for each call and
+/// never destroyed: the stop thread outlives main.
+std::atomic<std::stop_source*> stop_source{nullptr};
+std::mutex stop_mutex;
+
+/// Rung by the handler to wake the stop thread; -1 until there is one.
+std::atomic<int> stop_bell{-1};
+bool has_stop_thread = false;
 
 [[noreturn]] void die_of_sigterm() noexcept {
   struct sigaction standard {};
@@ -58,7 +61,7 @@ void on_sigterm(int) {
   switch (phase.load()) {
     case Phase::idle: die_of_sigterm();
     case Phase::cancellable: ::pthread_cancel(call_thread); break;
-    case Phase::cooperative: channel::ring(wire::kStopFd); break;
+    case Phase::cooperative: channel::ring(stop_bell.load()); break;
     case Phase::finishing: break;
   }
   errno = saved_errno;
@@ -74,24 +77,35 @@ std::terminate_handler default_terminate = nullptr;
   ::abort();
 }
 
-/// Requests stop once the host, or the handler of SIGTERM, has rung for it.
+/// Requests stop once SIGTERM has come or the host has sent a Stop. The channel also
+/// becomes readable when the host closes it: nobody wants the result.
 void wait_for_stop() {
   const os::BlockedSignals quiet;
-  std::array<pollfd, 1> fd{pollfd{.fd = wire::kStopFd, .events = POLLIN, .revents = 0}};
-  while (os::poll_until(fd, os::Deadline::never()) == 0) {
+  std::array<pollfd, 2> fds{
+      pollfd{.fd = wire::kChannelFd, .events = POLLIN, .revents = 0},
+      pollfd{.fd = stop_bell.load(), .events = POLLIN, .revents = 0}};
+  while (os::poll_until(fds, os::Deadline::never()) == 0) {
   }
-  stop_source().request_stop();
+  if (std::stop_source* source = stop_source.load()) source->request_stop();
+}
+
+void start_stop_thread() {
+  stop_bell.store(channel::make_bell().release());
+  std::thread(wait_for_stop).detach();
+  has_stop_thread = true;
 }
 
 /// Makes the call cooperative, once.
-void start_stop_thread() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    std::thread(wait_for_stop).detach();
+std::stop_source& provide_stop_source() {
+  const std::lock_guard lock(stop_mutex);
+  if (stop_source.load() == nullptr) {
+    stop_source.store(new std::stop_source());
+    if (!has_stop_thread) start_stop_thread();
     Phase expected = Phase::cancellable;
     phase.compare_exchange_strong(expected, Phase::cooperative);
-    if (sigterm_came.load()) stop_source().request_stop();
-  });
+    if (sigterm_came.load()) stop_source.load()->request_stop();
+  }
+  return *stop_source.load();
 }
 
 /// As long as a process has never had a second thread, glibc's cancellation points do not
@@ -128,11 +142,21 @@ void install() noexcept {
   ::sigaction(SIGTERM, &action, nullptr);
 }
 
+bool is_installed() noexcept {
+  struct sigaction action {};
+  return ::sigaction(SIGTERM, nullptr, &action) == 0 && action.sa_handler == on_sigterm;
+}
+
+void begin_call() {
+  delete stop_source.exchange(nullptr);
+  phase.store(Phase::idle);
+}
+
 void enter(detail::Entry entry) {
   if (entry == detail::Entry::cooperative) {
-    start_stop_thread();
+    std::stop_source& source = provide_stop_source();
     phase.store(Phase::cooperative);
-    if (sigterm_came.load()) stop_source().request_stop();
+    if (sigterm_came.load()) source.request_stop();
     return;
   }
   phase.store(Phase::cancellable);
@@ -144,10 +168,9 @@ void leave() noexcept {
   phase.store(Phase::finishing);
 }
 
-std::stop_token stop_token() {
-  start_stop_thread();
-  return stop_source().get_token();
-}
+std::stop_token stop_token() { return provide_stop_source().get_token(); }
+
+int own_threads() noexcept { return has_stop_thread ? 1 : 0; }
 
 void end_unwound() noexcept {
   flush_standard_streams();

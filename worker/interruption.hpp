@@ -25,11 +25,20 @@ void warm_up() noexcept;
 /// thread is the one that will run the function.
 void install() noexcept;
 
+/// Forgets the call before. Requires: no stop was requested of that.
+void begin_call();
+
 void enter(detail::Entry entry);
 void leave() noexcept;
 
 /// The call's token; makes a cancellable call cooperative.
 std::stop_token stop_token();
+
+/// Whether SIGTERM is handled as install() has set it up.
+bool is_installed() noexcept;
+
+/// How many threads were made here for good.
+int own_threads() noexcept;
 
 /// Ends a process whose function was unwound: by SIGTERM's default action if that was the
 /// reason, so that the wait status tells; else, for pthread_exit(3), with exit status 0.

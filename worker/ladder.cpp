@@ -26,11 +26,20 @@ constexpr auto kEntryLimit = 60s;
 Ladder::Ladder(pid_t pid, os::Pidfd pidfd, os::UniqueFd entry)
     : pid_(pid), pidfd_(std::move(pidfd)), entry_(std::move(entry)) {}
 
-void Ladder::arm(std::chrono::nanoseconds timeout, std::chrono::nanoseconds grace) {
+void Ladder::arm(wire::TimeoutFrom from, std::chrono::nanoseconds timeout,
+                 std::chrono::nanoseconds grace) {
+  from_ = from;
   timeout_ = timeout;
   timeout_grace_ = grace;
   armed_at_ = Clock::now();
   if (phase_ == Phase::running) timer_ = os::Deadline::in(timeout);
+}
+
+bool Ladder::disarm() noexcept {
+  if (phase_ != Phase::running) return false;
+  timeout_.reset();
+  timer_ = os::Deadline::never();
+  return true;
 }
 
 void Ladder::terminate() {
@@ -86,9 +95,10 @@ void Ladder::step() {
 }
 
 void Ladder::check_timeout() {
-  const std::uint64_t entered = entered_at_ns();
+  const bool from_entry = from_ == wire::TimeoutFrom::entry;
+  const std::uint64_t entered = from_entry ? entered_at_ns() : 0;
   const Clock::time_point now = Clock::now();
-  if (entered == 0 && now - armed_at_ < kEntryLimit) {
+  if (from_entry && entered == 0 && now - armed_at_ < kEntryLimit) {
     timer_ = os::Deadline::in(std::clamp<std::chrono::nanoseconds>(*timeout_, 1ms, 1s));
     return;
   }

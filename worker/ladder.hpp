@@ -34,8 +34,11 @@ class Ladder {
   pid_t pid() const noexcept { return pid_; }
   const os::Pidfd& pidfd() const noexcept { return pidfd_; }
 
-  /// Ends the worker once `timeout` has passed since the function's entry.
-  void arm(std::chrono::nanoseconds timeout, std::chrono::nanoseconds grace);
+  /// Ends the worker once `timeout` has passed.
+  void arm(wire::TimeoutFrom from, std::chrono::nanoseconds timeout,
+           std::chrono::nanoseconds grace);
+  /// Takes that back. False: it is too late, or nothing to wait for.
+  bool disarm() noexcept;
 
   void terminate();
   void kill(std::chrono::nanoseconds grace);
@@ -66,6 +69,7 @@ class Ladder {
   os::UniqueFd entry_;
   std::uint64_t entered_at_ns_ = 0;
   Clock::time_point armed_at_{};
+  wire::TimeoutFrom from_ = wire::TimeoutFrom::entry;
   std::optional<std::chrono::nanoseconds> timeout_;
   std::chrono::nanoseconds timeout_grace_{0};
   Phase phase_ = Phase::running;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <optional>
 #include <string>
 
 #include <killable/detail/exception.hpp>
@@ -18,6 +19,7 @@
 #include "os/errno_error.hpp"
 #include "os/fault.hpp"
 #include "wire/exec_format.hpp"
+#include "worker/clean_state.hpp"
 #include "worker/interruption.hpp"
 #include "worker/standard_streams.hpp"
 #include "worker/title.hpp"
@@ -28,10 +30,19 @@ namespace {
 
 using os::Fault;
 
+/// What a worker is made of, from its first call to its last.
+struct Worker {
+  wire::WorkerId id;
+  channel::WorkerSlot slot;
+  channel::WorkerInbox inbox;
+  /// Before the first call, if there is to be another.
+  std::optional<CleanState> clean_state = {};
+};
+
 /// The worker's side of the WorkerCall that the trampoline is handed.
 class Service {
  public:
-  Service(wire::WorkerId id, channel::WorkerSlot& slot,
+  Service(Worker& worker, wire::CallNumber number,
           const channel::WorkerInbox::Call& received);
 
   void run();
@@ -43,23 +54,23 @@ class Service {
   void enter(detail::Entry entry);
   void commit(wire::ResultKind kind, const detail::Sink& sink);
 
-  wire::WorkerId id_;
-  channel::WorkerSlot& slot_;
+  Worker& worker_;
+  const wire::CallNumber number_;
   detail::Source arguments_;
   detail::FixedSink value_sink_;
   detail::FixedSink exception_sink_;
   detail::WorkerCall call_;
 };
 
-Service::Service(wire::WorkerId id, channel::WorkerSlot& slot,
+Service::Service(Worker& worker, wire::CallNumber number,
                  const channel::WorkerInbox::Call& received)
-    : id_(id),
-      slot_(slot),
+    : worker_(worker),
+      number_(number),
       // The host is trusted; its arguments may take what memory there is.
       arguments_(received.arguments, std::numeric_limits<std::uint64_t>::max()),
-      value_sink_(slot.result_memory().first(std::min<std::uint64_t>(
-          received.max_result_bytes, slot.result_memory().size()))),
-      exception_sink_(slot.result_memory()) {
+      value_sink_(worker.slot.result_memory().first(std::min<std::uint64_t>(
+          received.max_result_bytes, worker.slot.result_memory().size()))),
+      exception_sink_(worker.slot.result_memory()) {
   call_.context = this;
   call_.arguments = &arguments_;
   call_.value_sink = &value_sink_;
@@ -94,9 +105,12 @@ void Service::commit_current_exception() {
 
 void Service::enter(detail::Entry entry) {
   os::fault_point(Fault::worker_before_entry);
-  const std::uint64_t now = os::monotonic_ns();
-  [[maybe_unused]] const ssize_t written = ::write(wire::kEntryFd, &now, sizeof now);
-  ::close(wire::kEntryFd);
+  worker_.slot.enter(number_);
+  if (number_ == 1) {
+    const std::uint64_t now = os::monotonic_ns();
+    [[maybe_unused]] const ssize_t written = ::write(wire::kEntryFd, &now, sizeof now);
+    ::close(wire::kEntryFd);
+  }
   interruption::enter(entry);
 }
 
@@ -106,40 +120,58 @@ void Service::commit(wire::ResultKind kind, const detail::Sink& sink) {
   flush_standard_streams();
   call_.committed = true;
   os::fault_point(Fault::worker_before_commit);
-  slot_.commit(id_, kind, sink.size());
+  worker_.slot.commit(
+      {.worker = worker_.id,
+       .number = number_,
+       .kind = kind,
+       .length = sink.size(),
+       .is_clean = worker_.clean_state && interruption::is_installed() &&
+                   worker_.clean_state->still_holds(interruption::own_threads())});
   os::fault_point(Fault::worker_after_commit);
   channel::ring(wire::kBellFd);
   os::fault_point(Fault::worker_after_bell);
 }
 
-[[noreturn]] void serve(wire::WorkerId id, std::uint64_t slot_bytes,
-                        std::uint64_t inbox_bytes) {
-  channel::WorkerSlot slot(wire::kSlotFd, slot_bytes);
-  const channel::WorkerInbox inbox(wire::kInboxFd, inbox_bytes);
-  interruption::install();
-  if (!inbox.has_call()) {
-    set_title("killable-spare", "killable: spare worker");
-    // While nobody waits for it, a spare takes the page faults that its call would take.
-    slot.touch();
-    flush_standard_streams();
-  }
-  const channel::WorkerInbox::Call call = inbox.await_call();
-  os::fault_point(Fault::worker_before_call);
+/// While nobody waits for it, a worker takes the page faults that its call would take.
+void prepare(Worker& worker) {
+  set_title("killable-spare", "killable: spare worker");
+  worker.slot.touch();
+  flush_standard_streams();
+}
+
+void begin(Worker& worker, const channel::WorkerInbox::Call& call) {
   ::close(wire::kSlotFd);
   ::close(wire::kInboxFd);
-  set_title(call.name, "killable: " + call.name);
-  Service(id, slot, call).run();
-  flush_standard_streams();
-  // Not through destructors: they would have to outlive the function's own threads.
-  ::_exit(0);
+  set_title(call.is_last ? call.name : "killable-worker", "killable: " + call.name);
+  if (!call.is_last) worker.clean_state.emplace();
+}
+
+[[noreturn]] void serve(Worker worker) {
+  interruption::install();
+  if (!worker.inbox.has_call(1)) prepare(worker);
+  for (wire::CallNumber number = 1;; ++number) {
+    const channel::WorkerInbox::Call call = worker.inbox.await_call(number);
+    os::fault_point(Fault::worker_before_call);
+    if (number == 1)
+      begin(worker, call);
+    else
+      set_title("killable: " + call.name);
+    interruption::begin_call();
+    Service(worker, number, call).run();
+    flush_standard_streams();
+    // Not through destructors: they would have to outlive the function's own threads.
+    if (call.is_last) ::_exit(0);
+  }
 }
 
 }  // namespace
 
-void serve_one_call(wire::WorkerId id, std::uint64_t slot_bytes,
-                    std::uint64_t inbox_bytes) noexcept {
+void serve_calls(wire::WorkerId id, std::uint64_t slot_bytes,
+                 std::uint64_t inbox_bytes) noexcept {
   try {
-    serve(id, slot_bytes, inbox_bytes);
+    serve({.id = id,
+           .slot = {wire::kSlotFd, slot_bytes},
+           .inbox = {wire::kInboxFd, inbox_bytes}});
   } catch (const std::system_error& error) {
     refuse_call(id, StartError(error.code(), os::attempt_of(error)));
   } catch (const std::exception&) {
@@ -158,7 +190,11 @@ void refuse_call(wire::WorkerId id, const StartError& error) noexcept {
     } catch (...) {
       detail::encode_current_exception(sink);
     }
-    slot.commit(id, wire::ResultKind::exception, sink.size());
+    slot.commit({.worker = id,
+                 .number = 1,
+                 .kind = wire::ResultKind::exception,
+                 .length = sink.size(),
+                 .is_clean = false});
     channel::ring(wire::kBellFd);
   } catch (...) {
   }

@@ -25,6 +25,10 @@ void set_title(std::string_view comm, std::string_view title) noexcept {
   char short_name[16] = {};
   comm.copy(short_name, sizeof short_name - 1);
   ::prctl(PR_SET_NAME, short_name);
+  set_title(title);
+}
+
+void set_title(std::string_view title) noexcept {
   if (title_memory.empty()) return;
   std::ranges::fill(title_memory, '\0');
   title.copy(title_memory.data(), title_memory.size());

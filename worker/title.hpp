@@ -11,4 +11,7 @@ void keep_title_memory(int argc, char** argv) noexcept;
 /// args`, as far as the memory of argv reaches. See prctl(2), PR_SET_NAME.
 void set_title(std::string_view comm, std::string_view title) noexcept;
 
+/// Only the latter, which takes no system call.
+void set_title(std::string_view title) noexcept;
+
 }  // namespace killable::worker

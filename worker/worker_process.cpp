@@ -45,7 +45,7 @@ void forbid_core_dumps() noexcept {
 /// Moves the five descriptors to their fixed numbers and closes every other but 0, 1, 2.
 void arrange_descriptors(const WorkerSetup& setup) noexcept {
   const std::array moves{
-      std::pair{setup.stop, wire::kStopFd}, std::pair{setup.bell, wire::kBellFd},
+      std::pair{setup.channel, wire::kChannelFd}, std::pair{setup.bell, wire::kBellFd},
       std::pair{setup.entry, wire::kEntryFd}, std::pair{setup.slot, wire::kSlotFd},
       std::pair{setup.inbox, wire::kInboxFd}};
   std::array<int, moves.size()> safe{};
@@ -90,18 +90,18 @@ void become_worker(const WorkerSetup& setup) noexcept {
     refuse_call(setup.id, StartError(errno, std::generic_category(),
                                      "cannot execute /proc/self/exe"));
   }
-  serve_one_call(setup.id, setup.slot_bytes, setup.inbox_bytes);
+  serve_calls(setup.id, setup.slot_bytes, setup.inbox_bytes);
 }
 
 void resume_spawned_worker(int argc, char** argv) noexcept {
   if (argc != 6) ::_exit(kCannotServe);
-  for (int fd = wire::kStopFd; fd < wire::kFirstFreeFd; ++fd)
+  for (int fd = wire::kChannelFd; fd < wire::kFirstFreeFd; ++fd)
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   // The program's static initialisers may have set handlers by now.
   os::reset_signals();
   interruption::warm_up();
   const auto number = [](const char* text) { return std::strtoull(text, nullptr, 10); };
-  serve_one_call(number(argv[3]), number(argv[4]), number(argv[5]));
+  serve_calls(number(argv[3]), number(argv[4]), number(argv[5]));
 }
 
 }  // namespace killable::worker

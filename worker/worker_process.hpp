@@ -18,7 +18,7 @@ struct WorkerSetup {
   int slot;
   int inbox;
   int bell;
-  int stop;
+  int channel;
   int entry;
   pid_t fork_server;
   rlimit open_files;  ///< What the worker's function is to have of them.
@@ -26,7 +26,7 @@ struct WorkerSetup {
 };
 
 /// Turns the child of a fork(2) into a worker: session, signals, limits, descriptors;
-/// then serves its one call, here or, for `spawn`, in a fresh exec of the image.
+/// then serves its calls, here or, for `spawn`, in a fresh exec of the image.
 [[noreturn]] void become_worker(const WorkerSetup& setup) noexcept;
 
 /// The rest of it, in the exec'd image.

@@ -68,6 +68,12 @@ class WorkerLost : public Error {
   using Error::Error;
 };
 
+/// As many calls wait for a worker as PoolOptions::max_queued allows.
+class QueueFull : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A bound set by the host was exceeded, such as Options::max_result_bytes.
 class LimitExceeded : public Error {
  public:

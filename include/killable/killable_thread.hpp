@@ -60,6 +60,8 @@ concept Callee = !std::is_same_v<std::remove_cvref_t<F>, Options> &&
 template <class R>
 class KillableThread {
  public:
+  using Result = R;
+
   /// Converts the arguments to the function's own parameter types and encodes them;
   /// starts nothing. Throws CodecError, std::invalid_argument for options out of range,
   /// and StartError if no other process could find the function.
@@ -145,9 +147,13 @@ class KillableThread {
   Report report() const { return call_.report(); }
 
  private:
+  friend class ProcessPool;
   template <class Range>
   friend std::optional<std::size_t> wait_any(
       const Range& calls, std::optional<std::chrono::nanoseconds> timeout);
+
+  /// Of a call that a pool has started.
+  explicit KillableThread(detail::CallHandle call) noexcept : call_(std::move(call)) {}
 
   detail::CallHandle call_;
 };

@@ -1,13 +1,12 @@
 #include "channel/bell.hpp"
 
-#include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
 
-#include "os/deadline.hpp"
 #include "os/errno_error.hpp"
 
 namespace killable::channel {
@@ -24,6 +23,10 @@ void ring(int bell) noexcept {
   [[maybe_unused]] const ssize_t written = ::write(bell, &one, sizeof one);
 }
 
-bool has_rung(int bell) noexcept { return os::is_ready(bell, POLLIN); }
+void silence(int bell) noexcept {
+  std::uint64_t rings = 0;
+  const iovec into{.iov_base = &rings, .iov_len = sizeof rings};
+  [[maybe_unused]] const ssize_t n = ::preadv2(bell, &into, 1, -1, RWF_NOWAIT);
+}
 
 }  // namespace killable::channel

@@ -2,18 +2,20 @@
 
 #include "os/unique_fd.hpp"
 
-/// An eventfd(2) that one side rings and the other polls: the worker tells the host of
-/// its result, the host asks the worker to stop. It rings once and stays rung: a call
-/// ends once. Nothing is ever read from it, so a worker that drains, floods or closes its
-/// copy can at worst hide its own result, and its pidfd tells when it is gone.
+/// An eventfd(2) that one side rings and the other polls. What matters is that it has
+/// rung, not how often. A worker that drains, floods or closes its copy can at worst hide
+/// its own result, and its pidfd tells when it is gone.
 namespace killable::channel {
 
 /// Throws std::system_error.
 os::UniqueFd make_bell();
 
-/// Async-signal-safe.
+/// Async-signal-safe. Requires: `bell` is not one that a worker has, which could make it
+/// block; or this is the worker.
 void ring(int bell) noexcept;
 
-bool has_rung(int bell) noexcept;
+/// Forgets that it has rung. Never blocks, also if a worker has cleared O_NONBLOCK, which
+/// host and worker share. See preadv2(2), RWF_NOWAIT; for eventfds Linux 5.8.
+void silence(int bell) noexcept;
 
 }  // namespace killable::channel

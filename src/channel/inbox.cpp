@@ -11,21 +11,23 @@ namespace killable::channel {
 
 namespace {
 
-constexpr std::uint32_t kPosted = 1;
+/// Kept from call to call: most arguments never take more.
+constexpr std::uint64_t kKeptBytes = std::uint64_t{1} << 20;
 
 /// All but the word that publishes it.
 void fill(wire::InboxHeader& header, const OutgoingCall& call) noexcept {
   header.arguments_bytes = call.arguments.size();
   header.max_result_bytes = call.max_result_bytes;
-  call.name.copy(header.name, sizeof header.name - 1);
+  header.is_last = call.is_last ? 1 : 0;
+  header.name[call.name.copy(header.name, sizeof header.name - 1)] = '\0';
 }
 
 }  // namespace
 
-HostInbox::HostInbox()
-    : memfd_(os::create_memfd("the inbox", wire::kInboxArgumentsOffset + kCapacity)),
+HostInbox::HostInbox(std::uint64_t capacity)
+    : memfd_(os::create_memfd("the inbox", wire::kInboxArgumentsOffset + capacity)),
       mapping_(memfd_.get(), Mapping::Access::read_write,
-               wire::kInboxArgumentsOffset + kCapacity, "the inbox") {
+               wire::kInboxArgumentsOffset + capacity, "the inbox") {
   os::seal(memfd_.get(), os::Seals::size_and_future_writes, "the inbox");
   // The page that every call is written to: made now, while nobody waits for it.
   mapping_.bytes().front() = std::byte{0};
@@ -36,8 +38,15 @@ void HostInbox::post(const OutgoingCall& call) noexcept {
   std::ranges::copy(call.arguments, memory.begin() + wire::kInboxArgumentsOffset);
   auto& header = *reinterpret_cast<wire::InboxHeader*>(memory.data());
   fill(header, call);
-  header.call.store(kPosted, std::memory_order_release);
+  used_ = std::max<std::uint64_t>(used_, call.arguments.size());
+  header.call.store(++posted_, std::memory_order_release);
   os::futex_wake(header.call);
+}
+
+void HostInbox::trim() noexcept {
+  if (used_ <= kKeptBytes) return;
+  mapping_.discard(kKeptBytes);
+  used_ = 0;
 }
 
 os::UniqueFd make_filled_inbox(const OutgoingCall& call) {
@@ -45,7 +54,7 @@ os::UniqueFd make_filled_inbox(const OutgoingCall& call) {
       beginning{};
   auto& header = *new (beginning.data()) wire::InboxHeader{};
   fill(header, call);
-  header.call.store(kPosted, std::memory_order_relaxed);
+  header.call.store(1, std::memory_order_relaxed);
   return os::create_sealed_memfd(
       "the arguments", std::array{std::span<const std::byte>(beginning), call.arguments});
 }
@@ -57,17 +66,18 @@ std::uint64_t filled_inbox_bytes(const OutgoingCall& call) noexcept {
 WorkerInbox::WorkerInbox(int memfd, std::uint64_t bytes)
     : mapping_(memfd, Mapping::Access::read_only, bytes, "the arguments") {}
 
-bool WorkerInbox::has_call() const noexcept {
-  return header().call.load(std::memory_order_acquire) != 0;
+bool WorkerInbox::has_call(wire::CallNumber number) const noexcept {
+  return header().call.load(std::memory_order_acquire) == number;
 }
 
-WorkerInbox::Call WorkerInbox::await_call() const {
+WorkerInbox::Call WorkerInbox::await_call(wire::CallNumber number) const {
   const wire::InboxHeader& posted = header();
-  while (!has_call()) os::futex_wait(posted.call, 0);
+  while (!has_call(number)) os::futex_wait(posted.call, number - 1);
   return {.name = posted.name,
           .max_result_bytes = posted.max_result_bytes,
           .arguments = mapping_.bytes().subspan(wire::kInboxArgumentsOffset,
-                                                posted.arguments_bytes)};
+                                                posted.arguments_bytes),
+          .is_last = posted.is_last != 0};
 }
 
 const wire::InboxHeader& WorkerInbox::header() const noexcept {

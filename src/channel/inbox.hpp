@@ -16,29 +16,41 @@ struct OutgoingCall {
   std::string_view name;
   std::uint64_t max_result_bytes;
   std::span<const std::byte> arguments;
+  bool is_last = true;  ///< The worker exits after it.
 };
 
-/// The inbox of a worker that is there before its call. Not thread-safe.
+/// The inbox of a worker that is there before its call, or for more than one. Not
+/// thread-safe.
 class HostInbox {
  public:
-  /// An empty one, with room for arguments of kCapacity bytes. Throws std::system_error.
-  HostInbox();
-
-  /// Room costs address space alone, until it is used.
-  static constexpr std::uint64_t kCapacity = (std::uint64_t{1} << 20) - 4096;
+  /// An empty one, with room for arguments of `capacity` bytes, which costs address space
+  /// alone until it is used. Throws std::system_error.
+  explicit HostInbox(std::uint64_t capacity);
 
   int memfd() const noexcept { return memfd_.get(); }
   std::uint64_t bytes() const noexcept { return mapping_.bytes().size(); }
+  std::uint64_t capacity() const noexcept {
+    return bytes() - wire::kInboxArgumentsOffset;
+  }
 
   /// The worker has it by now.
   void close_memfd() noexcept { memfd_.reset(); }
 
-  /// Hands the worker its one call and wakes it. Requires: its arguments fit.
+  /// Hands the worker a call and wakes it. Requires: the arguments fit, and the result of
+  /// the call before is in.
   void post(const OutgoingCall& call) noexcept;
+
+  /// How many calls were posted: the number of the last one.
+  wire::CallNumber posted() const noexcept { return posted_; }
+
+  /// Gives the memory of large arguments back. Requires: nobody reads them any more.
+  void trim() noexcept;
 
  private:
   os::UniqueFd memfd_;
   Mapping mapping_;
+  wire::CallNumber posted_ = 0;
+  std::uint64_t used_ = 0;  ///< By the largest arguments since the last trim().
 };
 
 /// The inbox of a worker that is made for this call. Throws std::system_error.
@@ -56,12 +68,13 @@ class WorkerInbox {
     std::string name;
     std::uint64_t max_result_bytes;
     std::span<const std::byte> arguments;  ///< In place.
+    bool is_last;
   };
 
-  bool has_call() const noexcept;
+  bool has_call(wire::CallNumber number) const noexcept;
 
-  /// Blocks until the host has posted it.
-  Call await_call() const;
+  /// Blocks until the host has posted it. Requires: it waits for `number` - 1 no more.
+  Call await_call(wire::CallNumber number) const;
 
  private:
   const wire::InboxHeader& header() const noexcept;

@@ -12,7 +12,8 @@ namespace killable::channel {
 
 namespace {
 
-/// What the host maps of every slot at once: enough for most results.
+/// What the host maps of every slot at once, and keeps of its memory from call to call:
+/// enough for most results.
 constexpr std::uint64_t kWindowBytes = std::uint64_t{64} << 10;
 
 constexpr std::uint64_t kPageBytes = 4096;
@@ -43,15 +44,17 @@ bool HostSlot::has_commit() const noexcept {
   return header_of(mapping_).commit.load(std::memory_order_acquire) != 0;
 }
 
-std::optional<Committed> HostSlot::committed(wire::WorkerId worker) const {
+std::optional<Committed> HostSlot::committed(wire::WorkerId worker,
+                                             wire::CallNumber number) const {
   const wire::SlotHeader& header = header_of(mapping_);
   const std::uint64_t commit = header.commit.load(std::memory_order_acquire);
-  if (commit == 0) return std::nullopt;
+  if (commit == 0 || commit == wire::commit_word(worker, number - 1)) return std::nullopt;
   const Committed copy{
       .kind = wire::ResultKind{header.kind.load(std::memory_order_relaxed)},
       .length = header.length.load(std::memory_order_relaxed),
-      .committed_at_ns = header.committed_at_ns.load(std::memory_order_relaxed)};
-  if (commit != wire::commit_word(worker))
+      .committed_at_ns = header.committed_at_ns.load(std::memory_order_relaxed),
+      .is_clean = header.is_clean.load(std::memory_order_relaxed) == 1};
+  if (commit != wire::commit_word(worker, number))
     throw ProtocolViolation("the worker's commit word is not its own");
   if (copy.kind != wire::ResultKind::value && copy.kind != wire::ResultKind::exception)
     throw ProtocolViolation("the worker committed a result of unknown kind " +
@@ -67,8 +70,16 @@ std::span<const std::byte> HostSlot::result(const Committed& committed) {
   const std::uint64_t end = wire::kSlotResultOffset + committed.length;
   if (end > mapping_.bytes().size())
     mapping_ = Mapping(memfd_.get(), Mapping::Access::read_only, end, "the result");
-  memfd_.reset();
   return mapping_.bytes().subspan(wire::kSlotResultOffset, committed.length);
+}
+
+wire::CallNumber HostSlot::entered() const noexcept {
+  return header_of(mapping_).entered.load(std::memory_order_acquire);
+}
+
+void HostSlot::trim() noexcept {
+  if (mapping_.bytes().size() <= kWindowBytes) return;
+  os::discard(memfd_.get(), kWindowBytes, bytes_ - kWindowBytes);
 }
 
 WorkerSlot::WorkerSlot(int memfd, std::uint64_t bytes)
@@ -82,13 +93,18 @@ void WorkerSlot::touch() noexcept {
   header_of(mapping_).kind.store(0, std::memory_order_relaxed);
 }
 
-void WorkerSlot::commit(wire::WorkerId worker, wire::ResultKind kind,
-                        std::uint64_t length) noexcept {
+void WorkerSlot::enter(wire::CallNumber number) noexcept {
+  header_of(mapping_).entered.store(number, std::memory_order_release);
+}
+
+void WorkerSlot::commit(const Commit& commit) noexcept {
   wire::SlotHeader& header = header_of(mapping_);
-  header.kind.store(static_cast<std::uint32_t>(kind), std::memory_order_relaxed);
-  header.length.store(length, std::memory_order_relaxed);
+  header.kind.store(static_cast<std::uint32_t>(commit.kind), std::memory_order_relaxed);
+  header.length.store(commit.length, std::memory_order_relaxed);
   header.committed_at_ns.store(os::monotonic_ns(), std::memory_order_relaxed);
-  header.commit.store(wire::commit_word(worker), std::memory_order_release);
+  header.is_clean.store(commit.is_clean ? 1 : 0, std::memory_order_relaxed);
+  header.commit.store(wire::commit_word(commit.worker, commit.number),
+                      std::memory_order_release);
 }
 
 }  // namespace killable::channel

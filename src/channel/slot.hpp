@@ -15,6 +15,7 @@ struct Committed {
   wire::ResultKind kind;
   std::uint64_t length;
   std::uint64_t committed_at_ns;
+  bool is_clean;  ///< The worker claims to be fit for another call.
 };
 
 /// The host's side of a slot: makes it, and believes nothing in it. Not thread-safe.
@@ -29,19 +30,28 @@ class HostSlot {
   /// Whether anything was committed at all.
   bool has_commit() const noexcept;
 
-  /// What `worker` has committed; empty if nothing yet. Throws ProtocolViolation if the
-  /// commit does not hold what a commit must hold.
-  std::optional<Committed> committed(wire::WorkerId worker) const;
+  /// What `worker` has committed for its call `number`; empty if nothing yet. Throws
+  /// ProtocolViolation if the commit does not hold what a commit must hold.
+  std::optional<Committed> committed(wire::WorkerId worker,
+                                     wire::CallNumber number) const;
 
-  /// The committed result, in place; closes memfd(). Its bytes can change under the
-  /// reader for as long as any process of the worker lives. Throws std::system_error if
-  /// it cannot be mapped.
+  /// The worker's claim of how many functions it has entered.
+  wire::CallNumber entered() const noexcept;
+
+  /// The committed result, in place. Its bytes can change under the reader for as long as
+  /// any process of the worker lives. Throws std::system_error if it cannot be mapped.
   std::span<const std::byte> result(const Committed& committed);
+
+  /// Gives the memory of large results back. Requires: nobody reads them any more.
+  void trim() noexcept;
+
+  /// No larger result is to be mapped.
+  void close_memfd() noexcept { memfd_.reset(); }
 
  private:
   os::UniqueFd memfd_;
   std::uint64_t bytes_;
-  Mapping mapping_;  ///< The beginning; all of it once a large result was asked for.
+  Mapping mapping_;  ///< The beginning; more of it once a large result was asked for.
 };
 
 /// The worker's side.
@@ -55,9 +65,18 @@ class WorkerSlot {
   /// Makes the page that every commit writes to, so that it need not.
   void touch() noexcept;
 
-  /// Publishes the first `length` bytes of it.
-  void commit(wire::WorkerId worker, wire::ResultKind kind,
-              std::uint64_t length) noexcept;
+  /// Publishes the first `length` bytes of it as the result of call `number`.
+  struct Commit {
+    wire::WorkerId worker;
+    wire::CallNumber number;
+    wire::ResultKind kind;
+    std::uint64_t length;
+    bool is_clean;
+  };
+  void commit(const Commit& commit) noexcept;
+
+  /// The function of call `number` is about to be entered.
+  void enter(wire::CallNumber number) noexcept;
 
  private:
   Mapping mapping_;

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <atomic>
+#include <sys/types.h>
+
 #include <chrono>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <span>
 #include <string>
 
@@ -12,94 +11,59 @@
 #include <killable/detail/call_handle.hpp>
 #include <killable/report.hpp>
 
-#include "core/host_worker.hpp"
-#include "core/session.hpp"
+#include "core/wait_set.hpp"
 #include "os/deadline.hpp"
+#include "wire/control.hpp"
 
 namespace killable::core {
 
-/// One call, from before its start to the last look at its result. Thread-safe, but for
-/// its destruction.
+/// One call, from before its start to the last look at its result: what a handle holds.
+/// Thread-safe, but for its destruction, which ends what still runs and waits for that.
 ///
-///   not_started --start()--> running --commit seen---> returned, threw
-///                               |------end reported--> killed, timed_out, crashed,
-///                               exited
-///                               +------session lost--> lost
-///
-/// The state moves when somebody looks: settle() reads the slot's commit word and the
-/// session's report, and a commit always wins over the manner of the end.
+/// In a child of fork(2) it is the parent's: its state is `lost`, and nothing touches it.
 class Call {
  public:
+  /// Throws std::invalid_argument for options out of range.
   explicit Call(detail::CallRequest request);
-  /// Ends what still runs, and waits for that.
-  ~Call();
+  virtual ~Call() = default;
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
 
-  void start();
-  void run();
+  virtual void start() = 0;
+  virtual void run() = 0;
   /// False: `deadline` came first. Throws std::logic_error if not started.
-  bool join(const os::Deadline& deadline);
-  pid_t get_id() const;
+  virtual bool join(const os::Deadline& deadline) = 0;
+  virtual pid_t get_id() const = 0;
+  virtual bool request_stop() = 0;
+  virtual void end(wire::EndMode mode, std::chrono::nanoseconds grace) noexcept = 0;
+  virtual State state() noexcept = 0;
+  virtual Report report() = 0;
+  virtual detail::Source result() = 0;
+
+  /// Adds what tells that the call may have ended. False: it has.
+  virtual bool watch(WaitSet& wait_set) = 0;
+
+  /// Throws StartError if no other process could find the function.
+  void check_function_is_reachable() const;
+
   const std::string& name() const noexcept { return request_.options.name; }
-  bool request_stop();
-  void end(wire::EndMode mode, std::chrono::nanoseconds grace) noexcept;
+  const Options& options() const noexcept { return request_.options; }
   std::chrono::nanoseconds grace_period() const noexcept;
-  State state() noexcept;
-  Report report();
-  detail::Source result();
 
-  /// Waits until one of `calls` may have ended, or `deadline`; callers look and loop.
-  static void await_news(std::span<Call* const> calls, const os::Deadline& deadline);
-
- private:
-  /// A call run in this process leaves its result here.
-  struct InlineResult {
-    detail::HeapSink sink;
-    wire::ResultKind kind = wire::ResultKind::value;
-  };
-
-  void begin();
-  void launch();
-  bool try_launch(const std::shared_ptr<Session>& session);
-  void started(std::shared_ptr<Session> session, HostWorker worker);
-  void run_inline();
-  void remember_end(const wire::End& end) noexcept;
-
-  /// What a waiting thread needs of a running call.
-  struct Interest {
-    wire::WorkerId worker;
-    std::shared_ptr<Session> session;
-    std::shared_ptr<const Watch> watch;
-    bool heeds_bell;
-  };
-  std::optional<Interest> interest();
-
-  State settle();
-  void look();
-  bool take_commit();
-  void take_end(const wire::Ended& ended);
-  void check_bell();
-  void violate(const std::string& how);
-  void await_reaped();
-  void require_started() const;
+ protected:
   bool is_elsewhere() const noexcept;
-  std::string title() const;
+  /// Names the call in errors; `pid` is 0 if it has no process.
+  std::string title(pid_t pid) const;
+  /// The bound of the memory that decoding a result may take.
+  std::uint64_t memory_budget() const noexcept;
 
   detail::CallRequest request_;
-  pid_t owner_;  ///< The process that made this; a forked copy must not touch the call.
 
-  mutable std::mutex mutex_;  ///< Never held while waiting.
-  bool starting_ = false;
-  State state_ = State::not_started;
-  std::optional<wire::End> pending_end_;  ///< Asked for while start() was at work.
-  bool stop_requested_ = false;
-  std::shared_ptr<Session> session_;
-  std::optional<HostWorker> worker_;
-  std::optional<channel::Committed> committed_;
-  std::optional<std::string> violation_;
-  std::unique_ptr<InlineResult> inline_result_;
-  Report report_;        ///< Complete once reaped_.
-  bool reaped_ = false;  ///< Or there is nothing to reap.
-  std::uint64_t started_at_ns_ = 0;
+ private:
+  pid_t owner_;  ///< The process that made this.
 };
+
+/// Whether KILLABLE_INLINE asks for all calls to run in this process.
+bool is_inline_mode();
 
 }  // namespace killable::core

@@ -1,9 +1,10 @@
 #include <killable/detail/call_handle.hpp>
 
+#include <algorithm>
 #include <utility>
-#include <vector>
 
-#include "core/call.hpp"
+#include "core/fresh_call.hpp"
+#include "core/wait_set.hpp"
 #include "os/deadline.hpp"
 
 namespace killable::detail {
@@ -17,7 +18,8 @@ os::Deadline deadline_in(std::optional<std::chrono::nanoseconds> timeout) {
 }  // namespace
 
 CallHandle::CallHandle(CallRequest request)
-    : call_(std::make_shared<core::Call>(std::move(request))) {}
+    : call_(std::make_shared<core::FreshCall>(std::move(request))) {}
+CallHandle::CallHandle(std::shared_ptr<core::Call> call) : call_(std::move(call)) {}
 CallHandle::CallHandle(CallHandle&&) noexcept = default;
 CallHandle& CallHandle::operator=(CallHandle&&) noexcept = default;
 CallHandle::~CallHandle() = default;
@@ -52,14 +54,18 @@ Source CallHandle::result() const { return call_->result(); }
 
 std::optional<std::size_t> wait_any_of(std::span<const CallHandle* const> handles,
                                        std::optional<std::chrono::nanoseconds> timeout) {
-  std::vector<core::Call*> calls;
-  for (const CallHandle* handle : handles) calls.push_back(handle->call_.get());
   const os::Deadline deadline = deadline_in(timeout);
-  while (!calls.empty()) {
-    for (std::size_t i = 0; i < calls.size(); ++i)
-      if (calls[i]->join(os::Deadline::in(std::chrono::nanoseconds{0}))) return i;
+  while (!handles.empty()) {
+    for (std::size_t i = 0; i < handles.size(); ++i)
+      if (handles[i]->call_->join(os::Deadline::in(std::chrono::nanoseconds{0})))
+        return i;
     if (deadline.passed()) break;
-    core::Call::await_news(calls, deadline);
+    core::WaitSet wait_set;
+    wait_set.limit(deadline);
+    const bool all_run = std::ranges::all_of(handles, [&](const CallHandle* handle) {
+      return handle->call_->watch(wait_set);
+    });
+    if (all_run) wait_set.wait();
   }
   return std::nullopt;
 }

@@ -8,8 +8,10 @@
 #include "channel/inbox.hpp"
 #include "channel/slot.hpp"
 #include "os/pidfd.hpp"
+#include "os/seqpacket.hpp"
 #include "os/unique_fd.hpp"
 #include "wire/control.hpp"
+#include "wire/inbox_format.hpp"
 
 namespace killable::core {
 
@@ -27,8 +29,10 @@ struct HostWorker {
   pid_t pid;
   std::optional<channel::HostSlot> slot;
   std::optional<channel::HostInbox> inbox;  ///< Of one that was a spare.
-  os::UniqueFd stop;
+  os::SeqPacket channel;
   std::shared_ptr<Watch> watch;
+
+  void request_stop() const { channel.send(wire::bytes_of(wire::Stop{})); }
 };
 
 }  // namespace killable::core

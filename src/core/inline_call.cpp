@@ -4,14 +4,14 @@
 
 #include <killable/detail/function_ref.hpp>
 
-#include "core/call.hpp"
+#include "core/fresh_call.hpp"
 #include "os/deadline.hpp"
 
 namespace killable::core {
 
 /// Runs the call in this process and thread, through the same encoding as in a worker, so
 /// that a debugger sees what a worker would see.
-void Call::run_inline() {
+void FreshCall::run_inline() {
   inline_result_ = std::make_unique<InlineResult>();
   detail::Source arguments(request_.arguments->bytes(),
                            std::numeric_limits<std::uint64_t>::max());

@@ -26,12 +26,15 @@ std::atomic<wire::WorkerId> next_worker_id{1};
 
 std::int64_t count_of(nanoseconds duration) noexcept { return duration.count(); }
 
+/// Room for the arguments of a spare's call: with the header, a MiB less a page or so.
+constexpr std::uint64_t kSpareArgumentBytes = (std::uint64_t{1} << 20) - 4096;
+
 /// What a spare's slot is made for.
 constexpr std::uint64_t kPlainResultBytes = Options().max_result_bytes;
 
 bool can_serve_as_spare(const Session::Request& request) noexcept {
   return !request.spawn && request.call.max_result_bytes == kPlainResultBytes &&
-         request.call.arguments.size() <= channel::HostInbox::kCapacity;
+         request.call.arguments.size() <= kSpareArgumentBytes;
 }
 
 }  // namespace
@@ -47,7 +50,7 @@ std::optional<HostWorker> Session::start(const Request& request) {
   notice_deaths(lock);
   if (can_serve_as_spare(request)) {
     if (std::optional<HostWorker> spare = take_spare(lock)) {
-      arm(spare->id, request);
+      arm_from_entry(spare->id, request);
       lock.unlock();
       spare->inbox->post(request.call);
       return spare;
@@ -55,7 +58,7 @@ std::optional<HostWorker> Session::start(const Request& request) {
   }
   if (lost_) return std::nullopt;
   Asked asked = ask_to_serve(request);
-  arm(asked.id, request);
+  arm_from_entry(asked.id, request);
   return await_worker(lock, std::move(asked));
 }
 
@@ -88,35 +91,51 @@ std::optional<HostWorker> Session::take_spare(Lock& lock) {
   return std::nullopt;
 }
 
-Session::Asked Session::ask_for_spare() {
-  Asked asked{.id = next_worker_id.fetch_add(1),
-              .slot = channel::HostSlot(kPlainResultBytes),
-              .inbox = channel::HostInbox(),
-              .bell = channel::make_bell(),
-              .stop = channel::make_bell()};
+std::optional<HostWorker> Session::make_idle(std::uint64_t inbox_capacity,
+                                             std::uint64_t max_result_bytes) {
+  Lock lock(mutex_);
+  notice_deaths(lock);
+  if (lost_) return std::nullopt;
+  return await_worker(lock, ask_to_wait(inbox_capacity, max_result_bytes));
+}
+
+Session::Asked Session::make_asked(std::uint64_t max_result_bytes) {
+  channel::HostSlot slot(max_result_bytes);
+  os::UniqueFd bell = channel::make_bell();
+  auto [host_end, worker_end] = os::SeqPacket::make_pair();
+  host_end.refuse_messages();
+  return {.id = next_worker_id.fetch_add(1),
+          .slot = std::move(slot),
+          .inbox = {},
+          .bell = std::move(bell),
+          .channel = std::move(host_end),
+          .worker_end = std::move(worker_end)};
+}
+
+Session::Asked Session::ask_to_wait(std::uint64_t inbox_capacity,
+                                    std::uint64_t max_result_bytes) {
+  Asked asked = make_asked(max_result_bytes);
+  asked.inbox.emplace(inbox_capacity);
   send_fork(asked, false, asked.inbox->memfd(), asked.inbox->bytes());
   asked.inbox->close_memfd();
   return asked;
 }
 
 Session::Asked Session::ask_to_serve(const Request& request) {
-  Asked asked{.id = next_worker_id.fetch_add(1),
-              .slot = channel::HostSlot(request.call.max_result_bytes),
-              .inbox = {},
-              .bell = channel::make_bell(),
-              .stop = channel::make_bell()};
+  Asked asked = make_asked(request.call.max_result_bytes);
   const os::UniqueFd inbox = channel::make_filled_inbox(request.call);
   send_fork(asked, request.spawn, inbox.get(), channel::filled_inbox_bytes(request.call));
   return asked;
 }
 
-void Session::send_fork(const Asked& asked, bool spawn, int inbox,
-                        std::uint64_t inbox_bytes) {
+void Session::send_fork(Asked& asked, bool spawn, int inbox, std::uint64_t inbox_bytes) {
   const wire::Fork fork{.spawn = spawn ? 1u : 0u,
                         .worker = asked.id,
                         .slot_bytes = asked.slot.bytes(),
                         .inbox_bytes = inbox_bytes};
-  send(fork, std::array{asked.slot.memfd(), inbox, asked.bell.get(), asked.stop.get()});
+  send(fork,
+       std::array{asked.slot.memfd(), inbox, asked.bell.get(), asked.worker_end.get()});
+  asked.worker_end.reset();
   records_.emplace(asked.id, Record{});
 }
 
@@ -135,7 +154,7 @@ std::optional<HostWorker> Session::await_worker(Lock& lock, Asked asked) {
       .pid = record.pid,
       .slot = std::move(asked.slot),
       .inbox = std::move(asked.inbox),
-      .stop = std::move(asked.stop),
+      .channel = std::move(asked.channel),
       .watch = std::make_shared<Watch>(std::move(asked.bell), std::move(record.pidfd))};
 }
 
@@ -157,7 +176,8 @@ void Session::refill_if_empty() noexcept {
 }
 
 void Session::fill_spares(const Lock&) {
-  while (!lost_ && spares_.size() < spare_workers_) spares_.push_back(ask_for_spare());
+  while (!lost_ && spares_.size() < spare_workers_)
+    spares_.push_back(ask_to_wait(kSpareArgumentBytes, kPlainResultBytes));
 }
 
 void Session::await_spares() {
@@ -170,11 +190,48 @@ void Session::await_spares() {
   });
 }
 
-void Session::arm(wire::WorkerId worker, const Request& request) {
-  if (!request.timeout) return;
-  send(wire::Arm{.worker = worker,
-                 .timeout_ns = count_of(*request.timeout),
-                 .grace_ns = count_of(request.grace)});
+void Session::arm_from_entry(wire::WorkerId worker, const Request& request) {
+  if (request.timeout)
+    send_arm(worker, wire::TimeoutFrom::entry, *request.timeout, request.grace);
+}
+
+void Session::send_arm(wire::WorkerId worker, wire::TimeoutFrom from, nanoseconds timeout,
+                       nanoseconds grace) {
+  send(wire::Arm{.from = from,
+                 .worker = worker,
+                 .timeout_ns = count_of(timeout),
+                 .grace_ns = count_of(grace)});
+}
+
+void Session::arm(wire::WorkerId worker, wire::TimeoutFrom from, nanoseconds timeout,
+                  nanoseconds grace) {
+  const Lock lock(mutex_);
+  const auto record = records_.find(worker);
+  if (record != records_.end()) record->second.is_armed = true;
+  send_arm(worker, from, timeout, grace);
+}
+
+void Session::disarm(wire::WorkerId worker) {
+  const Lock lock(mutex_);
+  send(wire::Disarm{.worker = worker});
+}
+
+bool Session::is_disarmed(wire::WorkerId worker) {
+  const Lock lock(mutex_);
+  if (!pumping_) receive();
+  const auto record = records_.find(worker);
+  return record == records_.end() || !record->second.is_armed;
+}
+
+void Session::notify_of(wire::WorkerId worker, std::shared_ptr<const os::UniqueFd> bell) {
+  const Lock lock(mutex_);
+  const auto record = records_.find(worker);
+  if (record != records_.end()) record->second.bell = std::move(bell);
+}
+
+void Session::receive_news() noexcept {
+  const Lock lock(mutex_);
+  if (!pumping_) receive();
 }
 
 void Session::end(wire::WorkerId worker, wire::EndMode mode, nanoseconds grace) {
@@ -259,6 +316,10 @@ void Session::poll_control(Lock& lock, const os::Deadline& deadline) {
   pumped_.notify_all();
 }
 
+void Session::Record::ring() const noexcept {
+  if (bell) channel::ring(bell->get());
+}
+
 /// Takes in everything that has arrived, and sends what had to wait. Never blocks.
 void Session::receive() noexcept {
   using Status = os::SeqPacket::Received::Status;
@@ -293,9 +354,16 @@ void Session::dispatch(std::span<const std::byte> message,
   } else if (const auto failed = wire::parse<wire::ForkFailed>(message)) {
     const auto record = records_.find(failed->worker);
     if (record != records_.end()) record->second.fork_error = failed->error;
+  } else if (const auto disarmed = wire::parse<wire::Disarmed>(message)) {
+    const auto record = records_.find(disarmed->worker);
+    if (record == records_.end()) return;
+    record->second.is_armed = false;
+    record->second.ring();
   } else if (const auto ended = wire::parse<wire::Ended>(message)) {
     const auto record = records_.find(ended->worker);
-    if (record != records_.end()) record->second.ended = *ended;
+    if (record == records_.end()) return;
+    record->second.ended = *ended;
+    record->second.ring();
   }
 }
 
@@ -305,6 +373,7 @@ void Session::lose() noexcept {
   lost_ = true;
   spares_.clear();
   control_.socket().hang_up();
+  for (const auto& [id, record] : records_) record.ring();
 }
 
 }  // namespace killable::core

@@ -44,6 +44,11 @@ class Session {
   /// Throws std::system_error if there are not enough descriptors, processes or memory.
   std::optional<HostWorker> start(const Request& request);
 
+  /// A worker that waits for calls, one after the other, with arguments and results of
+  /// up to so many bytes. Blocks, and fails, as start() does.
+  std::optional<HostWorker> make_idle(std::uint64_t inbox_capacity,
+                                      std::uint64_t max_result_bytes);
+
   /// Asks for the spares that are missing; does not wait for them. Their forks would take
   /// a processor from a call that was just started, so a start only asks if it took the
   /// last one; else the handle's end does.
@@ -53,6 +58,18 @@ class Session {
   void await_spares();
 
   void end(wire::WorkerId worker, wire::EndMode mode, std::chrono::nanoseconds grace);
+
+  void arm(wire::WorkerId worker, wire::TimeoutFrom from,
+           std::chrono::nanoseconds timeout, std::chrono::nanoseconds grace);
+  void disarm(wire::WorkerId worker);
+  /// Whether disarm() was answered, so that no timeout can strike any more.
+  bool is_disarmed(wire::WorkerId worker);
+
+  /// From now on `bell` rings whenever the fork server has something to say of this
+  /// worker, or is lost. Somebody must poll control_fd() and call receive_news().
+  void notify_of(wire::WorkerId worker, std::shared_ptr<const os::UniqueFd> bell);
+  int control_fd() const noexcept { return control_.socket().get(); }
+  void receive_news() noexcept;
 
   /// Waits until the fork server has reported the worker's end. False: `deadline` came
   /// first. True as well if the session is lost: then ended() stays empty.
@@ -80,9 +97,12 @@ class Session {
     pid_t pid = 0;
     os::Pidfd pidfd;
     int fork_error = 0;
+    bool is_armed = false;
     std::optional<wire::Ended> ended;
+    std::shared_ptr<const os::UniqueFd> bell;  ///< Rings when something changes.
 
     bool is_decided() const noexcept { return pid != 0 || fork_error != 0; }
+    void ring() const noexcept;
   };
 
   /// A worker that was asked for; its record tells what became of that.
@@ -91,15 +111,20 @@ class Session {
     channel::HostSlot slot;
     std::optional<channel::HostInbox> inbox;
     os::UniqueFd bell;
-    os::UniqueFd stop;
+    os::SeqPacket channel;
+    os::SeqPacket worker_end;  ///< Until the request is sent.
   };
 
+  static Asked make_asked(std::uint64_t max_result_bytes);
+
   std::optional<HostWorker> take_spare(Lock& lock);
-  Asked ask_for_spare();
+  Asked ask_to_wait(std::uint64_t inbox_capacity, std::uint64_t max_result_bytes);
   Asked ask_to_serve(const Request& request);
-  void send_fork(const Asked& asked, bool spawn, int inbox, std::uint64_t inbox_bytes);
+  void send_fork(Asked& asked, bool spawn, int inbox, std::uint64_t inbox_bytes);
   std::optional<HostWorker> await_worker(Lock& lock, Asked asked);
-  void arm(wire::WorkerId worker, const Request& request);
+  void arm_from_entry(wire::WorkerId worker, const Request& request);
+  void send_arm(wire::WorkerId worker, wire::TimeoutFrom from,
+                std::chrono::nanoseconds timeout, std::chrono::nanoseconds grace);
   void notice_deaths(Lock& lock);
   void fill_spares(const Lock& lock);
 

@@ -56,6 +56,11 @@ void seal(int memfd, Seals seals, const std::string& what) {
     throw_errno(errno, "seal " + what);
 }
 
+void discard(int memfd, std::uint64_t offset, std::uint64_t bytes) noexcept {
+  ::fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+              static_cast<off_t>(offset), static_cast<off_t>(bytes));
+}
+
 UniqueFd create_sealed_memfd(const std::string& what,
                              std::span<const std::span<const std::byte>> parts) {
   UniqueFd memfd = create_empty(what);

@@ -25,6 +25,9 @@ enum class Seals {
 /// Forbids that, for good, and all further seals. Throws std::system_error.
 void seal(int memfd, Seals seals, const std::string& what);
 
+/// Gives that part of a memfd's memory back to the system; it reads as zeros then.
+void discard(int memfd, std::uint64_t offset, std::uint64_t bytes) noexcept;
+
 /// A memfd that holds `parts`, one behind the other, sealed against every change.
 UniqueFd create_sealed_memfd(const std::string& what,
                              std::span<const std::span<const std::byte>> parts);

@@ -92,6 +92,11 @@ SeqPacket::Received SeqPacket::receive(std::span<std::byte> buffer) const {
   return received;
 }
 
+void SeqPacket::refuse_messages() const {
+  if (::shutdown(fd_.get(), SHUT_RD) == -1)
+    throw_errno(errno, "shut a socket for reading");
+}
+
 void SeqPacket::hang_up() const noexcept { ::shutdown(fd_.get(), SHUT_RDWR); }
 
 }  // namespace killable::os

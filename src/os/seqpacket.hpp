@@ -43,6 +43,10 @@ class SeqPacket {
   UniqueFd take() && noexcept { return std::move(fd_); }
   void reset() noexcept { fd_.reset(); }
 
+  /// Lets the peer's sends fail from now on, so that nothing it sends, descriptors
+  /// included, can pile up here. See shutdown(2), SHUT_RD.
+  void refuse_messages() const;
+
   /// Ends the connection for every holder of either end, while the number stays taken.
   void hang_up() const noexcept;
 

@@ -11,8 +11,9 @@
 /// worker has. Both ends are the same build of this library, so a message is its struct.
 ///
 ///   host -> fork server               fork server -> host
-///   Fork   + slot, inbox, bell, stop  Guarded + pidfd, Hello + pidfd
+///   Fork   + four descriptors         Guarded + pidfd, Hello + pidfd
 ///   Arm                               Forked + pidfd  |  ForkFailed
+///   Disarm                            Disarmed
 ///   End                               Ended
 ///
 /// Every message names its worker by an id that the host gives out once and never again,
@@ -24,15 +25,17 @@ using WorkerId = std::uint64_t;
 enum class ControlType : std::uint32_t {
   fork = 1,
   arm,
+  disarm,
   end,
   guarded,
   hello,
   forked,
   fork_failed,
+  disarmed,
   ended,
 };
 
-/// Asks for a worker. Descriptors: slot, inbox, bell, stop.
+/// Asks for a worker. Descriptors: slot, inbox, bell, the worker's end of the channel.
 struct Fork {
   static constexpr auto kType = ControlType::fork;
   ControlType type = kType;
@@ -42,14 +45,29 @@ struct Fork {
   std::uint64_t inbox_bytes;
 };
 
-/// Limits the worker's call to `timeout_ns` from its entry.
+/// When the clock of a timeout starts.
+enum class TimeoutFrom : std::uint32_t {
+  entry = 1,  ///< As the worker enters its first function.
+  now,        ///< For a later call, of a worker that waits for it.
+};
+
+/// Limits the worker's call to `timeout_ns`.
 struct Arm {
   static constexpr auto kType = ControlType::arm;
   ControlType type = kType;
-  std::uint32_t padding = 0;
+  TimeoutFrom from;
   WorkerId worker;
   std::int64_t timeout_ns;
   std::int64_t grace_ns;
+};
+
+/// Takes a timeout back that has not struck. The answer is Disarmed, or Ended if it has:
+/// until one has come, the worker gets no other call.
+struct Disarm {
+  static constexpr auto kType = ControlType::disarm;
+  ControlType type = kType;
+  std::uint32_t padding = 0;
+  WorkerId worker;
 };
 
 /// How far End goes.
@@ -93,6 +111,14 @@ struct ForkFailed {
   static constexpr auto kType = ControlType::fork_failed;
   ControlType type = kType;
   std::int32_t error;  ///< An errno(3) value.
+  WorkerId worker;
+};
+
+/// The worker has no timeout any more.
+struct Disarmed {
+  static constexpr auto kType = ControlType::disarmed;
+  ControlType type = kType;
+  std::uint32_t padding = 0;
   WorkerId worker;
 };
 

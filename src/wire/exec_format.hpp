@@ -18,11 +18,13 @@ inline constexpr std::size_t kTitlePadding = 64;
 
 inline constexpr int kControlFd = 3;
 
-inline constexpr int kStopFd = 3;   ///< An eventfd: the host, or SIGTERM, requests stop.
+inline constexpr int kChannelFd = 3;
 inline constexpr int kBellFd = 4;   ///< An eventfd: the worker tells of its result.
 inline constexpr int kEntryFd = 5;  ///< Gone before the function is entered.
 inline constexpr int kSlotFd = 6;   ///< Gone before the function is entered.
 inline constexpr int kInboxFd = 7;  ///< Gone before the function is entered.
 inline constexpr int kFirstFreeFd = 8;
+
+inline constexpr int kStatusFd = 8;  ///< /proc/self/status, in workers of a pool.
 
 }  // namespace killable::wire

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "wire/control.hpp"
+#include "wire/inbox_format.hpp"
 
 /// The memory that a worker answers in, its slot: one memfd, made by the host, whose size
 /// is sealed. The worker alone writes it, the host alone reads it.
@@ -26,10 +27,12 @@ namespace killable::wire {
 enum class ResultKind : std::uint32_t { value = 1, exception = 2 };
 
 struct SlotHeader {
-  std::atomic<std::uint64_t> commit;  ///< commit_word(worker) once the result is whole.
+  std::atomic<std::uint64_t> commit;  ///< commit_word() once the result is whole.
   std::atomic<std::uint64_t> length;
   std::atomic<std::uint64_t> committed_at_ns;  ///< CLOCK_MONOTONIC.
   std::atomic<std::uint32_t> kind;
+  std::atomic<std::uint32_t> is_clean;  ///< 1: the worker is as it was before the call.
+  std::atomic<CallNumber> entered;      ///< The last call whose function was entered.
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
@@ -40,9 +43,13 @@ static_assert(sizeof(SlotHeader) <= kSlotResultOffset);
 /// Every slot has room for this much, however small max_result_bytes is: for exceptions.
 inline constexpr std::size_t kMinResultBytes = std::size_t{2} << 20;
 
-/// Differs for each worker, and from zero, which a fresh slot holds.
-constexpr std::uint64_t commit_word(WorkerId worker) noexcept {
-  return worker ^ 0x6b696c6c61626c65;  // "killable"
+/// A worker's calls, that their commits may differ. The host replaces it after so many.
+inline constexpr CallNumber kMaxCalls = (CallNumber{1} << 24) - 1;
+
+/// Differs for each call of each worker, so that none is taken for another, and from
+/// zero, which a fresh slot holds.
+constexpr std::uint64_t commit_word(WorkerId worker, CallNumber call) noexcept {
+  return worker ^ std::uint64_t{call} << 40 ^ 0x6b696c6c61626c65;  // "killable"
 }
 
 }  // namespace killable::wire

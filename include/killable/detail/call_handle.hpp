@@ -35,6 +35,8 @@ class CallHandle {
  public:
   /// Throws std::invalid_argument for options out of range.
   explicit CallHandle(CallRequest request);
+  /// Of a call that is made elsewhere.
+  explicit CallHandle(std::shared_ptr<core::Call> call);
   CallHandle(CallHandle&&) noexcept;
   CallHandle& operator=(CallHandle&&) noexcept;
   ~CallHandle();

@@ -1,17 +1,14 @@
 #include <array>
 #include <cerrno>
-#include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 
 #include <killable/errors.hpp>
 
-#include "core/call.hpp"
+#include "core/fresh_call.hpp"
 #include "core/runtime.hpp"
 #include "os/errno_error.hpp"
-#include "os/image.hpp"
 
 /// How a call comes to a worker.
 namespace killable::core {
@@ -22,26 +19,9 @@ namespace {
 /// something kills them.
 constexpr int kLaunchAttempts = 4;
 
-bool is_inline_mode() {
-  const char* mode = std::getenv("KILLABLE_INLINE");
-  return mode != nullptr && std::strcmp(mode, "1") == 0;
-}
-
-/// With killable-worker as the image, the host's own functions exist in no worker.
-void check_function_is_reachable(const detail::CallRequest& request) {
-  if (os::program_enters_worker() || request.captured) return;
-  const auto module = os::module_of(reinterpret_cast<std::uintptr_t>(request.trampoline));
-  if (module && module->path.empty())
-    throw StartError(
-        ENOEXEC, std::generic_category(),
-        "cannot start " + request.options.name +
-            ": its function lies in a program that is not linked with "
-            "killable::killable and does not call killable::init(argc, argv)");
-}
-
 }  // namespace
 
-void Call::start() {
+void FreshCall::start() {
   begin();
   try {
     if (is_inline_mode())
@@ -56,12 +36,12 @@ void Call::start() {
   }
 }
 
-void Call::run() {
+void FreshCall::run() {
   begin();
   run_inline();
 }
 
-void Call::begin() {
+void FreshCall::begin() {
   if (is_elsewhere())
     throw std::logic_error("cannot start " + title() + ": it is the parent process's");
   const std::lock_guard lock(mutex_);
@@ -70,8 +50,8 @@ void Call::begin() {
   starting_ = true;
 }
 
-void Call::launch() try {
-  check_function_is_reachable(request_);
+void FreshCall::launch() try {
+  check_function_is_reachable();
   Runtime& runtime = Runtime::instance();
   for (int attempt = 0; attempt < kLaunchAttempts; ++attempt)
     if (try_launch(request_.captured ? runtime.forked_session() : runtime.session()))
@@ -85,7 +65,7 @@ void Call::launch() try {
 }
 
 /// False: the fork server died before the call had a worker.
-bool Call::try_launch(const std::shared_ptr<Session>& session) {
+bool FreshCall::try_launch(const std::shared_ptr<Session>& session) {
   const Options& options = request_.options;
   started_at_ns_ = os::monotonic_ns();
   std::optional<HostWorker> worker =
@@ -101,7 +81,7 @@ bool Call::try_launch(const std::shared_ptr<Session>& session) {
   return true;
 }
 
-void Call::started(std::shared_ptr<Session> session, HostWorker worker) {
+void FreshCall::started(std::shared_ptr<Session> session, HostWorker worker) {
   const std::lock_guard lock(mutex_);
   // The worker has its own mapping of them.
   request_.arguments.reset();

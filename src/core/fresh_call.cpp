@@ -1,0 +1,255 @@
+#include "core/fresh_call.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <memory>
+#include <stdexcept>
+#include <utility>
+
+#include <killable/detail/exception.hpp>
+#include <killable/errors.hpp>
+
+#include "core/outcome.hpp"
+#include "wire/slot_format.hpp"
+
+namespace killable::core {
+
+namespace {
+
+using std::chrono::nanoseconds;
+using namespace std::chrono_literals;
+
+constexpr wire::CallNumber kOnlyCall = 1;
+
+/// How long a wait may neglect messages that the control socket did not take at once.
+constexpr auto kFlushPause = 10ms;
+
+}  // namespace
+
+FreshCall::~FreshCall() {
+  if (is_elsewhere() || !worker_) return;
+  try {
+    if (settle() == State::running) {
+      end(wire::EndMode::kill, grace_period());
+      join(os::Deadline::never());
+    } else if (!reaped_) {
+      session_->end(worker_->id, wire::EndMode::release, grace_period());
+    }
+    session_->forget(worker_->id);
+    session_->refill();
+  } catch (const std::exception&) {
+    // Out of memory while waiting. The worker ends all the same: by the fork server's
+    // ladder if the message was sent, else with the host.
+  }
+}
+
+bool FreshCall::join(const os::Deadline& deadline) {
+  require_started();
+  while (settle() == State::running) {
+    if (deadline.passed()) return false;
+    WaitSet wait_set;
+    wait_set.limit(deadline);
+    if (watch(wait_set)) wait_set.wait();
+  }
+  return true;
+}
+
+bool FreshCall::watch(WaitSet& wait_set) {
+  require_started();
+  if (settle() != State::running) return false;
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::running) return false;
+  if (!session_->flush()) wait_set.limit(os::Deadline::in(kFlushPause));
+  const std::shared_ptr<Watch> watch = worker_->watch;
+  // One that broke the protocol is not heard any more.
+  if (!violation_) wait_set.add(watch->bell.get(), [this, watch] { check_bell(); });
+  wait_set.add(watch->pidfd.get(),
+               [this, watch, &wait_set] { await_ended(wait_set.deadline()); });
+  return true;
+}
+
+/// The worker is dead: now the fork server, which reaps it, has the word.
+void FreshCall::await_ended(const os::Deadline& deadline) {
+  if (settle() != State::running) return;
+  session_->await_ended(worker_->id, deadline);
+}
+
+pid_t FreshCall::get_id() const {
+  require_started();
+  const std::lock_guard lock(mutex_);
+  return report_.pid;
+}
+
+bool FreshCall::request_stop() {
+  if (is_elsewhere() || settle() != State::running) return false;
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::running) return false;
+  const bool first = !std::exchange(stop_requested_, true);
+  if (first) worker_->request_stop();
+  return first;
+}
+
+void FreshCall::end(wire::EndMode mode, nanoseconds grace) noexcept {
+  if (is_elsewhere()) return;
+  const std::lock_guard lock(mutex_);
+  try {
+    if (state_ == State::running) {
+      session_->end(worker_->id, mode, grace);
+    } else if (starting_) {
+      remember_end({.mode = mode, .worker = 0, .grace_ns = grace.count()});
+    }
+  } catch (const std::exception&) {
+    // No memory to queue the message. Without a grace period, but no survivor.
+    worker_->watch->pidfd.send_signal(SIGKILL);
+  }
+}
+
+/// A kill outdoes a SIGTERM alone, and of two kills the more impatient one counts: as in
+/// the fork server's ladder.
+void FreshCall::remember_end(const wire::End& end) noexcept {
+  const bool is_kill = end.mode == wire::EndMode::kill;
+  const bool is_first_kill = !pending_end_ || pending_end_->mode != wire::EndMode::kill;
+  if (!pending_end_ ||
+      (is_kill && (is_first_kill || end.grace_ns < pending_end_->grace_ns)))
+    pending_end_ = end;
+}
+
+State FreshCall::state() noexcept { return is_elsewhere() ? State::lost : settle(); }
+
+State FreshCall::settle() {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::running) return state_;
+  look();
+  if (state_ != State::running) {
+    // Other threads may still poll the watch; they hold it themselves.
+    worker_->watch.reset();
+    worker_->inbox.reset();
+    worker_->channel.reset();
+    if (!committed_) worker_->slot.reset();
+  }
+  return state_;
+}
+
+void FreshCall::look() {
+  if (take_commit()) return;
+  if (!worker_->watch->pidfd.has_ended() && !session_->is_lost()) return;
+  const std::optional<wire::Ended> ended = session_->ended(worker_->id);
+  // Once more: what was committed before the end counts, whatever the end was.
+  if (take_commit()) return;
+  if (ended) {
+    take_end(*ended);
+  } else if (session_->is_lost()) {
+    state_ = State::lost;
+    reaped_ = true;
+  }
+}
+
+bool FreshCall::take_commit() {
+  if (violation_) return false;
+  try {
+    committed_ = worker_->slot->committed(worker_->id, kOnlyCall);
+    if (!committed_) return false;
+    const bool is_value = committed_->kind == wire::ResultKind::value;
+    if (is_value && committed_->length > request_.options.max_result_bytes)
+      throw ProtocolViolation("the worker committed " +
+                              std::to_string(committed_->length) +
+                              " bytes, more than max_result_bytes");
+    state_ = is_value ? State::returned : State::threw;
+    return true;
+  } catch (const ProtocolViolation& violation) {
+    committed_.reset();
+    violate(violation.what());
+    return false;
+  }
+}
+
+void FreshCall::take_end(const wire::Ended& ended) {
+  const pid_t pid = report_.pid;
+  report_ = report_of(ended, started_at_ns_);
+  report_.pid = pid;
+  reaped_ = true;
+  if (violation_) report_.state = State::killed;
+  if (state_ == State::running) {
+    state_ = report_.state;
+    return;
+  }
+  report_.state = state_;
+  // Past the commit nothing of the call was going on. The instant is the worker's claim.
+  const std::uint64_t entered = ended.entered_at_ns;
+  const std::uint64_t committed = committed_->committed_at_ns;
+  if (entered != 0 && entered <= committed && committed <= ended.ended_at_ns)
+    report_.wall = nanoseconds(committed - entered);
+}
+
+void FreshCall::check_bell() {
+  if (settle() != State::running) return;
+  const std::lock_guard lock(mutex_);
+  if (state_ == State::running && !violation_)
+    violate("the worker rang without a result");
+}
+
+/// A worker that breaks the protocol is not heard any more, but ended.
+void FreshCall::violate(const std::string& how) {
+  violation_ = how;
+  session_->end(worker_->id, wire::EndMode::kill, 0ns);
+}
+
+Report FreshCall::report() {
+  if (is_elsewhere()) return {.state = State::lost};
+  const State state = settle();
+  if (state == State::not_started || state == State::running) {
+    const std::lock_guard lock(mutex_);
+    return {.state = state, .pid = report_.pid};
+  }
+  await_reaped();
+  const std::lock_guard lock(mutex_);
+  Report report = report_;
+  report.state = state;
+  return report;
+}
+
+/// The result of a call comes before its worker is gone; its evidence only after that.
+void FreshCall::await_reaped() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (reaped_ || !worker_) return;
+    session_->end(worker_->id, wire::EndMode::release, grace_period());
+  }
+  session_->await_ended(worker_->id, os::Deadline::never());
+  const std::optional<wire::Ended> ended = session_->ended(worker_->id);
+  const std::lock_guard lock(mutex_);
+  if (!reaped_ && ended) take_end(*ended);
+}
+
+detail::Source FreshCall::result() {
+  join(os::Deadline::never());
+  if (is_elsewhere()) throw WorkerLost(title() + " belongs to this process's parent");
+  const State state = settle();
+  if (state != State::returned && state != State::threw) {
+    const Report report = this->report();
+    if (violation_) throw ProtocolViolation(title() + ": " + *violation_);
+    throw_outcome(report, title(), request_.options);
+  }
+  const std::lock_guard lock(mutex_);
+  const auto bytes = inline_result_ ? inline_result_->sink.bytes() : slot_result();
+  detail::Source source(bytes, memory_budget());
+  if (state == State::threw) std::rethrow_exception(detail::decode_exception(source));
+  return source;
+}
+
+std::span<const std::byte> FreshCall::slot_result() {
+  const auto bytes = worker_->slot->result(*committed_);
+  worker_->slot->close_memfd();
+  return bytes;
+}
+
+void FreshCall::require_started() const {
+  if (is_elsewhere()) return;
+  const std::lock_guard lock(mutex_);
+  if (state_ == State::not_started)
+    throw std::logic_error("cannot wait for " + request_.options.name +
+                           ": it was not started");
+}
+
+}  // namespace killable::core

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+
+#include <killable/detail/bytes.hpp>
+#include <killable/report.hpp>
+
+#include "core/call.hpp"
+#include "core/host_worker.hpp"
+#include "core/session.hpp"
+#include "os/deadline.hpp"
+
+namespace killable::core {
+
+/// A call with a worker of its own.
+///
+///   not_started --start()--> running --commit seen---> returned, threw
+///                               |------end reported--> killed, timed_out, crashed,
+///                               exited
+///                               +------session lost--> lost
+///
+/// The state moves when somebody looks: settle() reads the slot's commit word and the
+/// session's report, and a commit always wins over the manner of the end.
+class FreshCall final : public Call {
+ public:
+  using Call::Call;
+  ~FreshCall() override;
+
+  void start() override;
+  void run() override;
+  bool join(const os::Deadline& deadline) override;
+  pid_t get_id() const override;
+  bool request_stop() override;
+  void end(wire::EndMode mode, std::chrono::nanoseconds grace) noexcept override;
+  State state() noexcept override;
+  Report report() override;
+  detail::Source result() override;
+  bool watch(WaitSet& wait_set) override;
+
+ private:
+  /// A call run in this process leaves its result here.
+  struct InlineResult {
+    detail::HeapSink sink;
+    wire::ResultKind kind = wire::ResultKind::value;
+  };
+
+  void begin();
+  void launch();
+  bool try_launch(const std::shared_ptr<Session>& session);
+  void started(std::shared_ptr<Session> session, HostWorker worker);
+  void run_inline();
+  void remember_end(const wire::End& end) noexcept;
+
+  State settle();
+  void look();
+  bool take_commit();
+  void take_end(const wire::Ended& ended);
+  void check_bell();
+  void await_ended(const os::Deadline& deadline);
+  void violate(const std::string& how);
+  void await_reaped();
+  std::span<const std::byte> slot_result();
+  void require_started() const;
+  std::string title() const { return Call::title(report_.pid); }
+
+  mutable std::mutex mutex_;  ///< Never held while waiting.
+  bool starting_ = false;
+  State state_ = State::not_started;
+  std::optional<wire::End> pending_end_;  ///< Asked for while start() was at work.
+  bool stop_requested_ = false;
+  std::shared_ptr<Session> session_;
+  std::optional<HostWorker> worker_;
+  std::optional<channel::Committed> committed_;
+  std::optional<std::string> violation_;
+  std::unique_ptr<InlineResult> inline_result_;
+  Report report_;        ///< Complete once reaped_.
+  bool reaped_ = false;  ///< Or there is nothing to reap.
+  std::uint64_t started_at_ns_ = 0;
+};
+
+}  // namespace killable::core

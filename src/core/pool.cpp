@@ -1,0 +1,401 @@
+#include "core/pool.hpp"
+
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+#include <utility>
+
+#include <killable/errors.hpp>
+
+#include "channel/bell.hpp"
+#include "core/checked_options.hpp"
+#include "core/fresh_call.hpp"
+#include "os/process_memory.hpp"
+#include "os/signals.hpp"
+
+namespace killable::core {
+
+namespace {
+
+using std::chrono::nanoseconds;
+using namespace std::chrono_literals;
+
+/// A worker may ring for a result that was taken in before it rang, but not for ever.
+constexpr int kMaxFalseRings = 1000;
+
+std::size_t worker_limit(std::size_t asked) {
+  return asked != 0 ? asked : std::max(1u, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+Pool::Pool(PoolOptions options, std::shared_ptr<const detail::CallRequest> initializer)
+    : options_(std::move(options)),
+      initializer_(std::move(initializer)),
+      limit_(worker_limit(options_.workers)),
+      owner_(::getpid()),
+      bell_(std::make_shared<const os::UniqueFd>(channel::make_bell())) {
+  checked(options_.call);
+  if (options_.queue_timeout && *options_.queue_timeout <= 0ns)
+    throw std::invalid_argument("PoolOptions::queue_timeout must be positive");
+}
+
+Pool::~Pool() {
+  if (thread_.joinable()) thread_.join();
+}
+
+std::size_t Pool::capacity() const noexcept {
+  return options_.max_queued == 0 ? std::size_t(-1) : limit_ + options_.max_queued;
+}
+
+bool Pool::is_elsewhere() const noexcept { return owner_ != ::getpid(); }
+
+// --- From submit() to a worker
+// -------------------------------------------------------------
+
+std::shared_ptr<Call> Pool::submit(detail::CallRequest request) {
+  if (is_elsewhere())
+    throw std::logic_error("cannot submit to a pool of the parent process");
+  if (request.captured)
+    throw std::invalid_argument(
+        "cannot submit a forked() callable: a pool's workers are no forks of this "
+        "process");
+  if (is_inline_mode()) {
+    auto call = std::make_shared<FreshCall>(std::move(request));
+    call->run();
+    return call;
+  }
+  auto call = std::make_shared<PoolCall>(std::move(request), shared_from_this());
+  call->check_function_is_reachable();
+  const Lock lock(mutex_);
+  enqueue(*call);
+  return call;
+}
+
+void Pool::enqueue(PoolCall& call) {
+  if (is_shut_) throw std::logic_error("cannot submit to a pool that was shut down");
+  if (broken_) return resolve(call, *broken_);
+  require_room();
+  call.phase_ = PoolCall::Phase::queued;
+  call.place_ = queue_.insert(queue_.end(), &call);
+  if (find_worker_for(call)) return;
+  if (!thread_.joinable()) {
+    // The host's signals are none of its business.
+    const os::BlockedSignals quiet;
+    thread_ = std::thread([this] { serve(); });
+  }
+  wake();
+}
+
+void Pool::require_room() const {
+  if (options_.max_queued == 0) return;
+  // A call that an idle worker, or one that can be made, will take does not wait.
+  const std::size_t takers = idle_.size() + (limit_ - std::min(limit_, workers_.size()));
+  if (queue_.size() >= options_.max_queued + takers)
+    throw QueueFull("cannot submit: " + std::to_string(queue_.size()) +
+                    " calls wait for a worker");
+}
+
+PoolCall& Pool::dequeue(PoolCall& call) {
+  queue_.erase(call.place_);
+  call.phase_ = PoolCall::Phase::running;
+  call.started_at_ = os::Clock::now();
+  waits_.add(call.started_at_ - call.submitted_at_);
+  ++running_;
+  return call;
+}
+
+bool Pool::needs_own_worker(const PoolCall& call) const noexcept {
+  return call.options().start_method == StartMethod::spawn ||
+         call.options().max_result_bytes > options_.call.max_result_bytes ||
+         call.request().arguments->size() > kArgumentBytes;
+}
+
+/// Whether a worker has it now.
+bool Pool::find_worker_for(PoolCall& call) {
+  if (queue_.size() > 1 || needs_own_worker(call)) return false;
+  if (!idle_.empty()) {
+    give(*idle_.front(), dequeue(call));
+    return true;
+  }
+  // One may have ended its call without anybody having looked; it takes what is queued.
+  for (const auto& worker : workers_)
+    if (worker->phase == Phase::busy && !worker->is_led && collect(*worker) &&
+        call.phase_ != PoolCall::Phase::queued)
+      return true;
+  return false;
+}
+
+void Pool::give(PoolWorker& worker, PoolCall& call) {
+  if (worker.phase == Phase::idle) std::erase(idle_, &worker);
+  worker.phase = Phase::busy;
+  worker.call = &call;
+  ++worker.calls;
+  call.worker_ = &worker;
+  call.pid_ = worker.host.pid;
+  const Options& options = call.options();
+  if (options.timeout) {
+    worker.is_armed = true;
+    worker.session->arm(
+        worker.host.id,
+        worker.calls == 1 ? wire::TimeoutFrom::entry : wire::TimeoutFrom::now,
+        *options.timeout, call.grace_period());
+    wake();
+  }
+  worker.host.inbox->post({.name = options.name,
+                           .max_result_bytes = options.max_result_bytes,
+                           .arguments = call.request().arguments->bytes(),
+                           .is_last = false});
+  // Who waits for the call can lead now.
+  changed_.notify_all();
+}
+
+void Pool::make_idle(PoolWorker& worker) {
+  worker.phase = Phase::idle;
+  idle_.push_back(&worker);
+  if (queue_.empty()) return;
+  PoolCall& next = *queue_.front();
+  if (!needs_own_worker(next)) return give(worker, dequeue(next));
+  wake();  // It has to make room for a worker of another kind.
+}
+
+// --- From a result to the next call
+// --------------------------------------------------------
+
+/// Takes in the result of a busy worker, and gives it its next call. False: there is no
+/// result yet.
+bool Pool::collect(PoolWorker& worker) {
+  bool is_clean = false;
+  std::optional<PoolOutcome> outcome = take_result(worker, is_clean);
+  if (!outcome) return false;
+  resolve(*worker.call, std::move(*outcome));
+  finish(worker, is_clean);
+  return true;
+}
+
+std::optional<PoolOutcome> Pool::take_result(PoolWorker& worker, bool& is_clean) try {
+  if (worker.call == nullptr || worker.call->outcome_.failure) return std::nullopt;
+  channel::HostSlot& slot = *worker.host.slot;
+  const auto committed = slot.committed(worker.host.id, worker.number());
+  if (!committed) return std::nullopt;
+  const bool is_value = committed->kind == wire::ResultKind::value;
+  if (is_value && committed->length > worker.call->options().max_result_bytes)
+    throw ProtocolViolation("the worker committed more than max_result_bytes");
+  const std::span<const std::byte> bytes = slot.result(*committed);
+  PoolOutcome outcome{.state = is_value ? State::returned : State::threw,
+                      .bytes = std::make_shared<const std::vector<std::byte>>(
+                          bytes.begin(), bytes.end())};
+  slot.trim();
+  if (worker.host.inbox) worker.host.inbox->trim();
+  is_clean = committed->is_clean;
+  return outcome;
+} catch (const ProtocolViolation& violation) {
+  violate(worker, violation.what());
+  return std::nullopt;
+} catch (const std::exception&) {
+  // No memory for the result.
+  return PoolOutcome{.state = State::threw, .failure = std::current_exception()};
+}
+
+/// The worker's call has ended, and the worker has not.
+void Pool::finish(PoolWorker& worker, bool is_clean) {
+  const bool was_initializer = worker.call == worker.initializer.get();
+  worker.call = nullptr;
+  if (worker.phase == Phase::dying) return;
+  if (was_initializer && worker.initializer) take_initializer_outcome(worker);
+  if (!may_go_on(worker, is_clean)) {
+    // One that was to serve one call exits by itself.
+    return retire(worker,
+                  worker.is_reusable() ? wire::EndMode::kill : wire::EndMode::release);
+  }
+  if (!std::exchange(worker.is_armed, false)) return make_idle(worker);
+  worker.phase = Phase::disarming;
+  worker.session->disarm(worker.host.id);
+}
+
+bool Pool::may_go_on(const PoolWorker& worker, bool is_clean) const {
+  return is_clean && !worker.is_condemned && worker.is_reusable() &&
+         worker.number() < wire::kMaxCalls &&
+         (options_.max_calls_per_worker == 0 ||
+          worker.calls < options_.max_calls_per_worker) &&
+         (options_.max_worker_memory_bytes == 0 ||
+          os::resident_bytes(worker.host.pid) <= options_.max_worker_memory_bytes);
+}
+
+void Pool::retire(PoolWorker& worker, wire::EndMode mode) {
+  if (worker.phase == Phase::idle) std::erase(idle_, &worker);
+  worker.phase = Phase::dying;
+  worker.session->end(worker.host.id, mode, 0ns);
+  wake();
+}
+
+/// A worker that breaks the protocol is not heard any more, but ended.
+void Pool::violate(PoolWorker& worker, const std::string& how) {
+  PoolCall& call = *worker.call;
+  call.outcome_.failure =
+      std::make_exception_ptr(ProtocolViolation(call.title() + ": " + how));
+  retire(worker, wire::EndMode::kill);
+}
+
+void Pool::resolve(PoolCall& call, PoolOutcome outcome) {
+  const os::Clock::time_point now = os::Clock::now();
+  if (call.phase_ == PoolCall::Phase::running) {
+    --running_;
+    runs_.add(now - call.started_at_);
+    if (outcome.bytes) outcome.report.wall = now - call.started_at_;
+  }
+  outcome.report.state = outcome.state;
+  outcome.report.pid = call.pid_;
+  if (call.outcome_.failure) outcome.failure = call.outcome_.failure;
+  call.phase_ = PoolCall::Phase::done;
+  call.worker_ = nullptr;
+  call.outcome_ = std::move(outcome);
+  ++completed_;
+  for (const auto& watcher : watchers_)
+    if (const auto bell = watcher.lock()) channel::ring(bell->get());
+  changed_.notify_all();
+}
+
+// --- What a call asks for itself
+// -----------------------------------------------------------
+
+bool Pool::join(PoolCall& call, const os::Deadline& deadline) {
+  Lock lock(mutex_);
+  while (call.phase_ != PoolCall::Phase::done) {
+    PoolWorker* const worker = call.worker_;
+    if (worker != nullptr && !worker->is_led && !worker->is_dead) {
+      if (collect(*worker)) return true;
+      if (deadline.passed()) return false;
+      lead(lock, *worker, deadline);
+    } else if (deadline.passed()) {
+      return false;
+    } else if (deadline.is_never()) {
+      changed_.wait(lock);
+    } else {
+      changed_.wait_until(lock, deadline.instant());
+    }
+  }
+  return true;
+}
+
+void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
+  std::array<pollfd, 2> fds{
+      pollfd{.fd = worker.host.watch->bell.get(), .events = POLLIN, .revents = 0},
+      pollfd{.fd = worker.host.watch->pidfd.get(), .events = POLLIN, .revents = 0}};
+  worker.is_led = true;
+  lock.unlock();
+  os::poll_until(fds, deadline);
+  lock.lock();
+  worker.is_led = false;
+  if (fds[1].revents != 0) worker.is_dead = true;
+  if (fds[0].revents != 0) {
+    channel::silence(worker.host.watch->bell.get());
+    if (collect(worker)) return;
+    if (++worker.false_rings > kMaxFalseRings)
+      violate(worker, "the worker rings without a result");
+  }
+  // Somebody else may be waiting for the same call, and what led to here may be for the
+  // thread to see to.
+  changed_.notify_all();
+  wake();
+}
+
+PoolOutcome Pool::look_at(PoolCall& call) {
+  const Lock lock(mutex_);
+  if (call.worker_ != nullptr && !call.worker_->is_led) collect(*call.worker_);
+  return call.phase_ == PoolCall::Phase::done ? call.outcome_ : PoolOutcome{};
+}
+
+pid_t Pool::pid_of(const PoolCall& call) {
+  const Lock lock(mutex_);
+  return call.pid_;
+}
+
+bool Pool::watch(PoolCall& call, WaitSet& wait_set) {
+  if (look_at(call).state != State::running) return false;
+  const Lock lock(mutex_);
+  if (call.phase_ == PoolCall::Phase::done) return false;
+  std::erase_if(watchers_, [](const auto& watcher) { return watcher.expired(); });
+  watchers_.push_back(wait_set.bell());
+  wake();
+  return true;
+}
+
+bool Pool::request_stop(PoolCall& call) {
+  const Lock lock(mutex_);
+  if (call.phase_ == PoolCall::Phase::done || call.stop_requested_) return false;
+  call.stop_requested_ = true;
+  if (PoolWorker* worker = call.worker_) {
+    // Its next call would find the stop of this one.
+    worker->is_condemned = true;
+    worker->host.request_stop();
+  }
+  return true;
+}
+
+void Pool::end(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
+  const Lock lock(mutex_);
+  if (call.phase_ == PoolCall::Phase::running) return end_running(call, mode, grace);
+  if (call.phase_ != PoolCall::Phase::queued) return;
+  queue_.erase(call.place_);
+  resolve(call, {.state = State::killed});
+}
+
+void Pool::end_running(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
+  PoolWorker* const worker = call.worker_;
+  if (worker == nullptr) {
+    call.pending_end_ = wire::End{.mode = mode, .worker = 0, .grace_ns = grace.count()};
+    return;
+  }
+  // From now on it gets no other call, which this could hit.
+  worker->is_condemned = true;
+  try {
+    if (!collect(*worker)) worker->session->end(worker->host.id, mode, grace);
+  } catch (const std::exception&) {
+    // No memory to queue the message. Without a grace period, but no survivor.
+    worker->host.watch->pidfd.send_signal(SIGKILL);
+  }
+}
+
+// --- Of all calls
+// --------------------------------------------------------------------------
+
+void Pool::kill_all() noexcept {
+  const Lock lock(mutex_);
+  while (!queue_.empty()) {
+    PoolCall& call = *queue_.front();
+    queue_.pop_front();
+    resolve(call, {.state = State::killed});
+  }
+  for (const auto& worker : workers_)
+    if (PoolCall* const call = worker->call)
+      end_running(*call, wire::EndMode::kill, call->grace_period());
+}
+
+void Pool::shutdown() {
+  Lock lock(mutex_);
+  is_shut_ = true;
+  wake();
+  changed_.wait(lock, [&] { return !thread_.joinable() || thread_ended_; });
+}
+
+PoolStats Pool::stats() {
+  const Lock lock(mutex_);
+  return {.queued = queue_.size(),
+          .running = running_,
+          .workers = workers_.size(),
+          .completed = completed_,
+          .recycled = recycled_,
+          .wait_p50 = waits_.quantile(0.5),
+          .wait_p99 = waits_.quantile(0.99),
+          .run_p50 = runs_.quantile(0.5),
+          .run_p99 = runs_.quantile(0.99)};
+}
+
+void Pool::wake() const noexcept { channel::ring(bell_->get()); }
+
+}  // namespace killable::core

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/call.hpp"
+#include "os/deadline.hpp"
+#include "wire/slot_format.hpp"
+
+namespace killable::core {
+
+class Pool;
+struct PoolWorker;
+
+/// How a pool's call has ended. Copies share the bytes.
+struct PoolOutcome {
+  State state = State::running;
+  Report report = {};
+  std::shared_ptr<const std::vector<std::byte>> bytes = {};  ///< returned, threw
+  std::exception_ptr failure =
+      {};  ///< No worker was to be had, or it broke the protocol.
+};
+
+/// A call that was given to a pool: what its handle holds. The pool knows it from submit
+/// to its end, which the destructor waits for.
+class PoolCall final : public Call {
+ public:
+  PoolCall(detail::CallRequest request, std::shared_ptr<Pool> pool);
+  ~PoolCall() override;
+
+  void start() override;
+  void run() override;
+  bool join(const os::Deadline& deadline) override;
+  pid_t get_id() const override;
+  bool request_stop() override;
+  void end(wire::EndMode mode, std::chrono::nanoseconds grace) noexcept override;
+  State state() noexcept override;
+  Report report() override;
+  detail::Source result() override;
+  bool watch(WaitSet& wait_set) override;
+
+ private:
+  friend class Pool;
+
+  /// For the pool, which takes it under its lock.
+  const detail::CallRequest& request() const noexcept { return request_; }
+  std::string title() const { return Call::title(pid_); }
+
+  enum class Phase { queued, running, done };
+
+  std::shared_ptr<Pool> pool_;
+
+  // Guarded by the pool's lock, and fixed once the phase is done.
+  Phase phase_ = Phase::done;             ///< Until the pool has taken it.
+  std::list<PoolCall*>::iterator place_;  ///< In the queue.
+  PoolWorker* worker_ = nullptr;          ///< While running.
+  pid_t pid_ = 0;
+  int attempts_ = 0;  ///< Workers that died before they had entered it.
+  bool stop_requested_ = false;
+  std::optional<wire::End> pending_end_;  ///< Asked for while a worker is made for it.
+  PoolOutcome outcome_;
+  os::Clock::time_point submitted_at_ = os::Clock::now();
+  os::Clock::time_point started_at_{};
+};
+
+}  // namespace killable::core

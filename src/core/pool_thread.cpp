@@ -1,0 +1,314 @@
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <stdexcept>
+#include <utility>
+
+#include <killable/errors.hpp>
+
+#include "channel/bell.hpp"
+#include "core/outcome.hpp"
+#include "core/pool.hpp"
+#include "core/runtime.hpp"
+#include "os/errno_error.hpp"
+
+/// What the pool's own thread does.
+namespace killable::core {
+
+namespace {
+
+using std::chrono::nanoseconds;
+using namespace std::chrono_literals;
+
+/// Workers that may die before they enter a call, until it is the call's own end.
+constexpr int kMaxAttempts = 3;
+
+/// Initializers that fail in a row, until no more workers are made.
+constexpr int kMaxFailures = 3;
+
+/// When a worker could not be made, and others live: until the next attempt.
+constexpr auto kRetryPause = 100ms;
+
+std::exception_ptr start_error(const std::string& title, const std::system_error& error) {
+  return std::make_exception_ptr(
+      StartError(error.code(), "cannot start " + title + ": " + os::attempt_of(error)));
+}
+
+detail::CallRequest copy_of(const detail::CallRequest& request) {
+  auto arguments = std::make_unique<detail::HeapSink>();
+  arguments->write(request.arguments->bytes().data(), request.arguments->size());
+  return {.options = request.options,
+          .arguments = std::move(arguments),
+          .trampoline = request.trampoline,
+          .captured = nullptr};
+}
+
+}  // namespace
+
+void Pool::serve() {
+  Lock lock(mutex_);
+  while (has_work()) {
+    for (const auto& worker : workers_) tend(*worker);
+    remove_buried();
+    expire_queue();
+    grow(lock);
+    poll(lock);
+  }
+  thread_ended_ = true;
+  changed_.notify_all();
+}
+
+bool Pool::has_work() const noexcept {
+  return !is_shut_ || !queue_.empty() || running_ != 0 || !workers_.empty();
+}
+
+/// Sees to one worker, as far as nobody else does.
+void Pool::tend(PoolWorker& worker) {
+  if (worker.is_led) return;
+  if (worker.phase == Phase::busy && needs_watching(worker)) collect(worker);
+  if (worker.phase == Phase::disarming && worker.session->is_disarmed(worker.host.id))
+    make_idle(worker);
+  if (is_shut_ && queue_.empty()) dismiss(worker);
+  worker.is_dead = worker.is_dead || worker.host.watch->pidfd.has_ended();
+  if (!worker.is_dead && !worker.session->is_lost()) return;
+  const std::optional<wire::Ended> ended = worker.session->ended(worker.host.id);
+  if (ended || worker.session->is_lost()) bury(worker, ended);
+}
+
+/// No call will come for this worker.
+void Pool::dismiss(PoolWorker& worker) {
+  if (worker.phase == Phase::idle) retire(worker, wire::EndMode::kill);
+  if (worker.initializer && worker.call == worker.initializer.get())
+    end_running(*worker.call, wire::EndMode::kill, 0ns);
+}
+
+/// The worker is gone, and nothing of its tree is left.
+void Pool::bury(PoolWorker& worker, const std::optional<wire::Ended>& ended) {
+  if (worker.phase == Phase::idle) std::erase(idle_, &worker);
+  // What was committed before the end counts, whatever the end was.
+  const bool was_initializer =
+      worker.call != nullptr && worker.call == worker.initializer.get();
+  worker.phase = Phase::dying;
+  if (worker.call != nullptr && !collect(worker)) end_call_of_dead(worker, ended);
+  if (was_initializer) take_initializer_outcome(worker);
+  worker.session->forget(worker.host.id);
+  worker.host.slot.reset();
+  ++recycled_;
+}
+
+void Pool::end_call_of_dead(PoolWorker& worker, const std::optional<wire::Ended>& ended) {
+  PoolCall& call = *std::exchange(worker.call, nullptr);
+  const bool was_entered = worker.host.slot->entered() >= worker.number();
+  if (ended && !was_entered && ended->by == wire::EndedBy::itself &&
+      call.attempts_ < kMaxAttempts && &call != worker.initializer.get()) {
+    // Somebody has killed an idle worker just as it was given this call.
+    ++call.attempts_;
+    call.worker_ = nullptr;
+    call.phase_ = PoolCall::Phase::queued;
+    --running_;
+    call.place_ = queue_.insert(queue_.begin(), &call);
+    return;
+  }
+  if (!ended) return resolve(call, {.state = State::lost});
+  const auto started = static_cast<std::uint64_t>(
+      nanoseconds(call.started_at_.time_since_epoch()).count());
+  wire::Ended of_call = *ended;
+  of_call.entered_at_ns = std::max(of_call.entered_at_ns, started);
+  const Report report = report_of(of_call, started);
+  resolve(call, {.state = call.outcome_.failure ? State::killed : report.state,
+                 .report = report});
+}
+
+void Pool::remove_buried() {
+  std::erase_if(workers_, [](const auto& worker) { return !worker->host.slot; });
+  if (workers_.empty()) changed_.notify_all();
+}
+
+/// An initializer that fails again and again will not do better in the next worker.
+void Pool::take_initializer_outcome(PoolWorker& worker) {
+  const PoolOutcome& outcome = worker.initializer->outcome_;
+  if (outcome.state == State::returned) {
+    failures_ = 0;
+    return;
+  }
+  worker.is_condemned = true;
+  if (++failures_ < kMaxFailures) return;
+  broken_ = outcome;
+  fail_queue(outcome);
+}
+
+void Pool::fail_queue(const PoolOutcome& outcome) {
+  while (!queue_.empty()) {
+    PoolCall& call = *queue_.front();
+    queue_.pop_front();
+    resolve(call, outcome);
+  }
+}
+
+// --- New workers
+// ---------------------------------------------------------------------------
+
+void Pool::grow(Lock& lock) {
+  while (!queue_.empty() && !broken_ && (!retry_ || retry_->passed())) {
+    retry_.reset();
+    PoolCall& next = *queue_.front();
+    const bool is_full = workers_.size() >= limit_;
+    if (needs_own_worker(next)) {
+      if (is_full && !idle_.empty()) retire(*idle_.front(), wire::EndMode::kill);
+      if (is_full) return;
+      make_own_worker(lock, dequeue(next));
+    } else if (!idle_.empty()) {
+      give(*idle_.front(), dequeue(next));
+    } else {
+      // Those that run their initializer will take calls by themselves.
+      if (is_full || workers_to_come() >= queue_.size()) return;
+      make_worker(lock);
+    }
+  }
+}
+
+std::size_t Pool::workers_to_come() const {
+  return static_cast<std::size_t>(std::ranges::count_if(workers_, [](const auto& worker) {
+    return worker->initializer && worker->call == worker->initializer.get();
+  }));
+}
+
+void Pool::make_worker(Lock& lock) try {
+  lock.unlock();
+  const std::shared_ptr<Session> session = Runtime::instance().session();
+  std::optional<HostWorker> made =
+      session->make_idle(kArgumentBytes, options_.call.max_result_bytes);
+  lock.lock();
+  if (!made) return;  // The session is lost; the next turn finds another.
+  adopt(std::make_unique<PoolWorker>(
+      PoolWorker{.session = session, .host = std::move(*made)}));
+} catch (const std::system_error& error) {
+  if (!lock.owns_lock()) lock.lock();
+  fail_to_make_worker(error);
+}
+
+void Pool::adopt(std::unique_ptr<PoolWorker> made) {
+  PoolWorker& worker = *workers_.emplace_back(std::move(made));
+  worker.session->notify_of(worker.host.id, bell_);
+  if (!initializer_) return make_idle(worker);
+  worker.initializer = std::make_unique<PoolCall>(copy_of(*initializer_), nullptr);
+  PoolCall& call = *worker.initializer;
+  call.phase_ = PoolCall::Phase::queued;
+  call.place_ = queue_.insert(queue_.begin(), &call);
+  give(worker, dequeue(call));
+}
+
+/// A worker for this call alone.
+void Pool::make_own_worker(Lock& lock, PoolCall& call) try {
+  const Options& options = call.options();
+  lock.unlock();
+  const std::shared_ptr<Session> session = Runtime::instance().session();
+  std::optional<HostWorker> made =
+      session->start({.call = {.name = options.name,
+                               .max_result_bytes = options.max_result_bytes,
+                               .arguments = call.request().arguments->bytes()},
+                      .spawn = options.start_method == StartMethod::spawn,
+                      .timeout = options.timeout,
+                      .grace = call.grace_period()});
+  lock.lock();
+  if (!made) return resolve(call, {.state = State::lost});
+  made->inbox.reset();
+  auto owned = std::make_unique<PoolWorker>(
+      PoolWorker{.session = session, .host = std::move(*made)});
+  PoolWorker& worker = *workers_.emplace_back(std::move(owned));
+  session->notify_of(worker.host.id, bell_);
+  worker.phase = Phase::busy;
+  worker.call = &call;
+  worker.calls = 1;
+  call.worker_ = &worker;
+  call.pid_ = worker.host.pid;
+  if (call.stop_requested_) worker.host.request_stop();
+  if (call.pending_end_)
+    end_running(call, call.pending_end_->mode, nanoseconds(call.pending_end_->grace_ns));
+  changed_.notify_all();
+} catch (const std::system_error& error) {
+  if (!lock.owns_lock()) lock.lock();
+  resolve(call, {.state = State::threw, .failure = start_error(call.title(), error)});
+}
+
+void Pool::fail_to_make_worker(const std::system_error& error) {
+  if (!workers_.empty()) {
+    retry_ = os::Deadline::in(kRetryPause);
+    return;
+  }
+  if (queue_.empty()) return;
+  PoolCall& call = *queue_.front();
+  queue_.pop_front();
+  resolve(call, {.state = State::threw, .failure = start_error(call.title(), error)});
+}
+
+// --- Waiting
+// -------------------------------------------------------------------------------
+
+void Pool::expire_queue() {
+  if (!options_.queue_timeout) return;
+  const os::Clock::time_point now = os::Clock::now();
+  while (!queue_.empty() &&
+         now - queue_.front()->submitted_at_ >= *options_.queue_timeout) {
+    PoolCall& call = *queue_.front();
+    queue_.pop_front();
+    resolve(call, {.state = State::timed_out, .failure = waited_too_long(call)});
+  }
+}
+
+std::exception_ptr Pool::waited_too_long(const PoolCall& call) const {
+  const Report report{.state = State::timed_out};
+  return std::make_exception_ptr(
+      TimedOut(call.title() + " waited longer than queue_timeout for a worker",
+               *options_.queue_timeout, report));
+}
+
+os::Deadline Pool::next_deadline() const {
+  os::Deadline deadline = os::Deadline::never();
+  if (retry_) deadline = *retry_;
+  if (options_.queue_timeout && !queue_.empty()) {
+    const os::Deadline expiry =
+        os::Deadline::at(queue_.front()->submitted_at_ + *options_.queue_timeout);
+    if (deadline.is_never() || expiry.instant() < deadline.instant()) deadline = expiry;
+  }
+  return deadline;
+}
+
+/// Whether something waits for the worker's result that does not poll it itself.
+bool Pool::needs_watching(const PoolWorker& worker) const noexcept {
+  return !queue_.empty() || is_shut_ || worker.is_armed || !watchers_.empty() ||
+         (worker.initializer && worker.call == worker.initializer.get());
+}
+
+void Pool::poll(Lock& lock) {
+  std::vector<pollfd> fds;
+  const auto add = [&](int fd) {
+    fds.push_back({.fd = fd, .events = POLLIN, .revents = 0});
+  };
+  add(bell_->get());
+  std::vector<std::shared_ptr<Watch>> watches;  // Keep open what is polled.
+  std::vector<std::shared_ptr<Session>> sessions;
+  for (const auto& worker : workers_) {
+    if (std::ranges::find(sessions, worker->session) == sessions.end()) {
+      sessions.push_back(worker->session);
+      if (!worker->session->is_lost()) add(worker->session->control_fd());
+    }
+    if (worker->is_led) continue;
+    watches.push_back(worker->host.watch);
+    if (!worker->is_dead) add(worker->host.watch->pidfd.get());
+    if (worker->phase == Phase::busy && needs_watching(*worker))
+      add(worker->host.watch->bell.get());
+  }
+  const os::Deadline deadline = next_deadline();
+  lock.unlock();
+  os::poll_until(fds, deadline);
+  lock.lock();
+  channel::silence(bell_->get());
+  for (const auto& session : sessions) session->receive_news();
+  for (const auto& worker : workers_)
+    if (!worker->is_led && worker->phase == Phase::busy && needs_watching(*worker))
+      channel::silence(worker->host.watch->bell.get());
+}
+
+}  // namespace killable::core

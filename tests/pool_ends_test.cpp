@@ -1,0 +1,399 @@
+#include <killable/killable.hpp>
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <optional>
+#include <random>
+#include <set>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "support/child_host.hpp"
+#include "support/ends.hpp"
+#include "support/fixture.hpp"
+#include "support/misbehaviour.hpp"
+#include "support/session_processes.hpp"
+
+/// What ends a pool's calls, its workers and the pool itself, and what that costs others.
+namespace killable::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+class PoolEnds : public NothingIsLeft {};
+
+int twice(int n) { return 2 * n; }
+
+pid_t announce_and_spin(const std::string& file) {
+  signal_file(file, std::to_string(::getpid()));
+  compute_for_ever();
+}
+
+pid_t announce_and_wait(const std::string& file, const std::string& go) {
+  signal_file(file, std::to_string(::getpid()));
+  await_file(go);
+  return ::getpid();
+}
+
+// --- Kills ---
+
+TEST_F(PoolEnds, AKillCostsTheOneCallAndItsWorkerIsReplaced) {
+  ProcessPool pool({.workers = 1});
+  auto victim = pool.submit(announce_and_spin, path("running"));
+  auto next = pool.submit(::getpid);
+  const pid_t worker = await_pid(path("running"));
+  victim.kill(1ms);
+  EXPECT_THROW(victim.getResult(), Killed);
+  EXPECT_EQ(victim.state(), State::killed);
+  EXPECT_NE(next.getResult(), worker);
+  EXPECT_EQ(pool.stats().recycled, 1u);
+}
+
+TEST_F(PoolEnds, AKillReturnsAtOnceAndTheReportTellsTheEnd) {
+  ProcessPool pool({.workers = 1});
+  auto victim = pool.submit(announce_and_spin, path("running"));
+  const pid_t worker = await_pid(path("running"));
+  victim.kill(0ms);
+  const Report report = [&] {
+    victim.join();
+    return victim.report();
+  }();
+  EXPECT_EQ(report.state, State::killed);
+  EXPECT_EQ(report.pid, worker);
+  EXPECT_EQ(report.signal, SIGKILL);
+  EXPECT_GT(report.max_rss_bytes, 0u);
+}
+
+TEST_F(PoolEnds, AQueuedCallThatIsKilledNeverRunsAndItsFollowersDo) {
+  ProcessPool pool({.workers = 1});
+  auto running = pool.submit(announce_and_wait, path("running"), path("go"));
+  await_pid(path("running"));
+  auto killed = pool.submit([](std::string file) { signal_file(file); }, path("ran"));
+  auto follower = pool.submit(twice, 4);
+  killed.kill();
+  EXPECT_THROW(killed.getResult(), Killed);
+  EXPECT_EQ(killed.report().pid, 0);
+  signal_file(path("go"));
+  EXPECT_EQ(follower.getResult(), 8);
+  EXPECT_FALSE(std::filesystem::exists(path("ran")));
+}
+
+TEST_F(PoolEnds, AHandleThatIsDroppedKillsItsCall) {
+  ProcessPool pool({.workers = 1});
+  {
+    auto dropped = pool.submit({.grace_period = 1ms}, announce_and_spin, path("running"));
+    await_pid(path("running"));
+    auto queued = pool.submit([](std::string file) { signal_file(file); }, path("ran"));
+  }
+  EXPECT_EQ(pool.submit(twice, 4).getResult(), 8);
+  EXPECT_FALSE(std::filesystem::exists(path("ran")));
+}
+
+TEST_F(PoolEnds, ACallThatHasEndedCannotBeKilledAndItsWorkerLives) {
+  ProcessPool pool({.workers = 1});
+  auto call = pool.submit(::getpid);
+  const pid_t worker = call.getResult();
+  call.kill(0ms);
+  call.raise_exception();
+  EXPECT_FALSE(call.request_stop());
+  EXPECT_EQ(pool.submit(::getpid).getResult(), worker);
+  EXPECT_EQ(call.getResult(), worker);
+}
+
+TEST_F(PoolEnds, KillsAtRandomMomentsHitNoOtherCall) {
+  ProcessPool pool({.workers = 2});
+  std::mt19937 random(1);
+  std::uniform_int_distribution<int> microseconds(0, 300);
+  for (int round = 0; round < 100; ++round) {
+    auto victim = pool.submit({.grace_period = 0ms}, twice, 1);
+    auto bystander = pool.submit(twice, round);
+    const auto until = std::chrono::steady_clock::now() +
+                       std::chrono::microseconds(microseconds(random));
+    while (std::chrono::steady_clock::now() < until) {
+    }
+    victim.kill();
+    auto late = pool.submit(twice, -round);  // Inside the window of the kill.
+    EXPECT_EQ(bystander.getResult(), 2 * round);
+    EXPECT_EQ(late.getResult(), -2 * round);
+    try {
+      EXPECT_EQ(victim.getResult(), 2);
+    } catch (const Killed&) {
+    }
+  }
+}
+
+TEST_F(PoolEnds, AStopRequestReachesTheTokenOfThatCallAlone) {
+  ProcessPool pool({.workers = 1});
+  const auto until_stopped = [](std::stop_token token, std::string file) {
+    signal_file(file);
+    while (!token.stop_requested()) std::this_thread::sleep_for(1ms);
+    return 7;
+  };
+  auto first = pool.submit(until_stopped, path("first"));
+  await_file(path("first"));
+  EXPECT_TRUE(first.request_stop());
+  EXPECT_FALSE(first.request_stop());
+  EXPECT_EQ(first.getResult(), 7);
+  auto second = pool.submit(until_stopped, path("second"));
+  await_file(path("second"));
+  EXPECT_FALSE(second.join(20ms));
+  EXPECT_TRUE(second.request_stop());
+  EXPECT_EQ(second.getResult(), 7);
+}
+
+TEST_F(PoolEnds, AWorkerWithAStopTokenIsUsedAgain) {
+  ProcessPool pool({.workers = 1});
+  const auto where = [](std::stop_token) { return ::getpid(); };
+  const pid_t worker = pool.submit(where).getResult();
+  EXPECT_EQ(pool.submit(where).getResult(), worker);
+  EXPECT_EQ(pool.submit(::getpid).getResult(), worker);
+}
+
+TEST_F(PoolEnds, DestructorsRunOnSigterm) {
+  ProcessPool pool({.workers = 1});
+  auto call = pool.submit(
+      {.grace_period = std::chrono::milliseconds(kWatchdog)},
+      [](std::string running, std::string cleaned) {
+        struct Cleaner {
+          std::string file;
+          ~Cleaner() { signal_file(file); }
+        } cleaner{cleaned};
+        signal_file(running);
+        for (;;) ::pause();
+      },
+      path("running"), path("cleaned"));
+  await_file(path("running"));
+  call.raise_exception();
+  EXPECT_THROW(call.getResult(), Killed);
+  await_file(path("cleaned"));
+}
+
+// --- Other ends ---
+
+TEST_F(PoolEnds, ACrashCostsTheOneCall) {
+  ProcessPool pool({.workers = 1});
+  auto crash = pool.submit([] { ::raise(SIGSEGV); });
+  auto next = pool.submit(twice, 4);
+  EXPECT_THROW(crash.getResult(), WorkerCrashed);
+  EXPECT_EQ(crash.report().signal, SIGSEGV);
+  EXPECT_EQ(next.getResult(), 8);
+}
+
+TEST_F(PoolEnds, AnExitCostsTheOneCall) {
+  ProcessPool pool({.workers = 1});
+  auto exits = pool.submit([] { ::_exit(8); });
+  auto next = pool.submit(twice, 4);
+  EXPECT_THROW(exits.getResult(), WorkerExited);
+  EXPECT_EQ(exits.report().exit_code, 8);
+  EXPECT_EQ(next.getResult(), 8);
+}
+
+TEST_F(PoolEnds, AnIdleWorkerThatSomebodyKillsIsReplaced) {
+  ProcessPool pool({.workers = 1});
+  for (int round = 0; round < 10; ++round) {
+    const pid_t worker = pool.submit(::getpid).getResult();
+    ::kill(worker, SIGKILL);
+    // At once: the pool cannot have noticed in every round.
+    auto call = pool.submit(::getpid);
+    EXPECT_NE(call.getResult(), worker) << round;
+  }
+}
+
+TEST_F(PoolEnds, WhatACallLeavesRunningIsEnded) {
+  ProcessPool pool({.workers = 1});
+  auto call = pool.submit([] {
+    const pid_t child = ::fork();
+    if (child == 0) sleep_for_ever();
+    return child;
+  });
+  const pid_t child = call.getResult();
+  EXPECT_TRUE(eventually([&] { return !is_alive(child); }));
+  EXPECT_EQ(pool.submit(twice, 1).getResult(), 2);
+}
+
+TEST_F(PoolEnds, TheForkServersDeathLosesTheCallsThatRunAndNoOthers) {
+  {
+    ProcessPool pool({.workers = 1});
+    auto running = pool.submit(announce_and_spin, path("running"));
+    await_pid(path("running"));
+    auto queued = pool.submit(twice, 4);
+    ::kill(the_session().fork_server, SIGKILL);
+    EXPECT_THROW(running.getResult(), WorkerLost);
+    EXPECT_EQ(running.state(), State::lost);
+    EXPECT_EQ(queued.getResult(), 8);
+  }
+  warm_up();
+  forget_holdings();
+}
+
+TEST_F(PoolEnds, NothingIsLeftWhenItsHostIsKilled) {
+  ChildHost host([&] {
+    ProcessPool pool({.workers = 2});
+    auto one = pool.submit(announce_and_spin, path("one"));
+    auto other = pool.submit(announce_and_spin, path("other"));
+    one.join();
+  });
+  await_pid(path("one"));
+  await_pid(path("other"));
+  host.send_signal(SIGKILL);
+  host.join();
+  EXPECT_TRUE(eventually(only_our_own_are_left));
+}
+
+TEST_F(PoolEnds, AChildOfTheHostLeavesItsPoolAlone) {
+  ProcessPool pool({.workers = 1});
+  auto call = pool.submit(announce_and_wait, path("running"), path("go"));
+  const pid_t worker = await_pid(path("running"));
+  {
+    ChildHost child([&] {
+      EXPECT_EQ(call.state(), State::lost);
+      EXPECT_THROW(pool.submit(twice, 1), std::logic_error);
+      ProcessPool own({.workers = 1});
+      EXPECT_EQ(own.submit(twice, 1).getResult(), 2);
+    });
+    EXPECT_EQ(child.join(), 0);
+  }
+  EXPECT_TRUE(eventually([] { return processes_named("killable-guard").size() == 1; }));
+  signal_file(path("go"));
+  EXPECT_EQ(call.getResult(), worker);
+}
+
+// --- Recycling ---
+
+TEST_F(PoolEnds, AWorkerIsReplacedAfterItsNumberOfCalls) {
+  ProcessPool pool({.workers = 1, .max_calls_per_worker = 3});
+  std::vector<pid_t> workers;
+  for (int i = 0; i < 9; ++i) workers.push_back(pool.submit(::getpid).getResult());
+  for (std::size_t i = 0; i < workers.size(); ++i)
+    EXPECT_EQ(workers[i] == workers[i / 3 * 3], true) << i;
+  EXPECT_NE(workers[0], workers[3]);
+  EXPECT_NE(workers[3], workers[6]);
+}
+
+TEST_F(PoolEnds, AWorkerThatHasGrownTooLargeIsReplaced) {
+  ProcessPool pool({.workers = 1, .max_worker_memory_bytes = std::uint64_t{100} << 20});
+  const pid_t worker = pool.submit(::getpid).getResult();
+  EXPECT_EQ(pool.submit(::getpid).getResult(), worker);
+  pool.submit([] { static const std::string hoard(150 << 20, 'x'); }).join();
+  EXPECT_NE(pool.submit(::getpid).getResult(), worker);
+}
+
+// --- Initializers ---
+
+int prepared = 0;
+
+void prepare(int value, const std::string& file) {
+  prepared += value;
+  std::ofstream(file, std::ios::app) << ::getpid() << '\n';
+}
+
+TEST_F(PoolEnds, TheInitializerRunsOncePerWorker) {
+  ProcessPool pool({.workers = 2, .initializer = Initializer(prepare, 5, path("log"))});
+  for (const int seen : pool.map([](int) { return prepared; }, std::vector<int>(20)))
+    EXPECT_EQ(seen, 5);
+  std::ifstream log(path("log"));
+  std::set<std::string> prepared_in;
+  for (std::string worker; std::getline(log, worker);)
+    EXPECT_TRUE(prepared_in.insert(worker).second) << worker;
+  EXPECT_LE(prepared_in.size(), 2u);
+}
+
+/// Its calls end promptly and as the initializer did, and no more workers are made.
+template <class Ended>
+void expect_failure(Initializer initializer) {
+  ProcessPool pool({.workers = 2, .initializer = std::move(initializer)});
+  std::vector<KillableThread<int>> calls;
+  for (int i = 0; i < 10; ++i) calls.push_back(pool.submit(twice, i));
+  for (auto& call : calls) EXPECT_THROW(call.getResult(), Ended);
+  auto late = pool.submit(twice, 1);
+  EXPECT_THROW(late.getResult(), Ended);
+  EXPECT_LE(pool.stats().recycled, 4u);
+}
+
+TEST_F(PoolEnds, AnInitializerThatThrowsFailsTheCalls) {
+  expect_failure<std::domain_error>(
+      Initializer([] { throw std::domain_error("no table"); }));
+}
+
+TEST_F(PoolEnds, AnInitializerThatCrashesFailsTheCalls) {
+  expect_failure<WorkerCrashed>(Initializer([] { ::raise(SIGSEGV); }));
+}
+
+TEST_F(PoolEnds, AnInitializerThatExitsFailsTheCalls) {
+  expect_failure<WorkerExited>(Initializer([] { ::_exit(3); }));
+}
+
+TEST_F(PoolEnds, APoolWhoseInitializerHangsCanBeShutDown) {
+  ProcessPool pool({.workers = 1, .initializer = Initializer(compute_for_ever)});
+  auto call = pool.submit(twice, 1);
+  call.kill();
+  pool.shutdown();
+  EXPECT_EQ(call.state(), State::killed);
+}
+
+// --- The end of the pool ---
+
+TEST_F(PoolEnds, ShutdownWaitsForQueuedAndRunningCalls) {
+  ProcessPool pool({.workers = 1});
+  auto running = pool.submit(announce_and_wait, path("running"), path("go"));
+  auto queued = pool.submit(twice, 4);
+  await_pid(path("running"));
+  std::atomic<bool> is_down{false};
+  std::jthread shutting([&] {
+    pool.shutdown();
+    is_down = true;
+  });
+  EXPECT_FALSE(running.join(20ms));
+  EXPECT_FALSE(is_down);
+  signal_file(path("go"));
+  shutting.join();
+  EXPECT_EQ(running.state(), State::returned);
+  EXPECT_EQ(queued.state(), State::returned);
+  EXPECT_THROW(pool.submit(twice, 1), std::logic_error);
+  EXPECT_EQ(pool.stats().workers, 0u);
+  pool.shutdown();
+}
+
+TEST_F(PoolEnds, WorkersAreReplacedDuringTheShutdown) {
+  std::vector<KillableThread<pid_t>> calls;
+  {
+    ProcessPool pool({.workers = 2, .max_calls_per_worker = 1});
+    for (int i = 0; i < 10; ++i) calls.push_back(pool.submit(::getpid));
+  }
+  for (auto& call : calls) EXPECT_EQ(call.state(), State::returned);
+}
+
+TEST_F(PoolEnds, KillAllEndsQueuedAndRunningCallsAndThePoolGoesOn) {
+  ProcessPool pool({.workers = 1, .call = {.grace_period = 1ms}});
+  auto running = pool.submit(announce_and_spin, path("running"));
+  auto queued = pool.submit(twice, 4);
+  await_pid(path("running"));
+  pool.kill_all();
+  EXPECT_THROW(running.getResult(), Killed);
+  EXPECT_THROW(queued.getResult(), Killed);
+  EXPECT_EQ(pool.submit(twice, 4).getResult(), 8);
+}
+
+TEST_F(PoolEnds, AHandleOutlivesThePool) {
+  std::optional<KillableThread<std::string>> call;
+  {
+    ProcessPool pool({.workers = 1});
+    call = pool.submit([] { return std::string("still here"); });
+  }
+  EXPECT_EQ(call->getResult(), "still here");
+}
+
+TEST_F(PoolEnds, APoolThatWasNeverUsedEndsAtOnce) { ProcessPool pool; }
+
+}  // namespace
+}  // namespace killable::test

@@ -1,0 +1,111 @@
+#include "worker/clean_state.hpp"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string_view>
+
+#include "wire/exec_format.hpp"
+
+namespace killable::worker {
+
+namespace {
+
+/// The text of /proc/self/status: one system call tells of the signals what it would take
+/// one for each of 64 to ask. See proc(5).
+class Status {
+ public:
+  Status() noexcept {
+    const ssize_t size = ::pread(wire::kStatusFd, text_.data(), text_.size(), 0);
+    if (size > 0) text = {text_.data(), static_cast<std::size_t>(size)};
+  }
+
+  /// The lines from the one that begins with `first` up to that which begins with `last`.
+  std::string_view lines(std::string_view first, std::string_view last) const noexcept {
+    const std::size_t begin = std::min(text.find(first), text.size());
+    return text.substr(begin, text.find(last, begin) - begin);
+  }
+
+  int threads() const noexcept {
+    std::string_view line = lines("\nThreads:\t", "\nSigQ:");
+    line.remove_prefix(std::min<std::size_t>(line.size(), 10));
+    int count = 0;
+    std::from_chars(line.data(), line.data() + line.size(), count);
+    return count;
+  }
+
+  std::string_view text;
+
+ private:
+  std::array<char, 4096> text_;
+};
+
+/// What is compared, in one text. Empty if there is nothing to read.
+std::string essence_of(const Status& status) {
+  std::string essence(status.lines("\nUmask:", "\nState:"));
+  essence += status.lines("\nUid:", "\nFDSize:");
+  essence += status.lines("\nSigPnd:", "\nCapInh:");
+  return essence;
+}
+
+bool is_essence(const Status& status, std::string_view essence) noexcept {
+  for (const std::string_view lines :
+       {status.lines("\nUmask:", "\nState:"), status.lines("\nUid:", "\nFDSize:"),
+        status.lines("\nSigPnd:", "\nCapInh:")}) {
+    if (lines.empty() || !essence.starts_with(lines)) return false;
+    essence.remove_prefix(lines.size());
+  }
+  return essence.empty();
+}
+
+std::vector<const char*> environment() {
+  std::vector<const char*> variables;
+  for (char** variable = ::environ; variable != nullptr && *variable != nullptr;
+       ++variable)
+    variables.push_back(*variable);
+  return variables;
+}
+
+bool is_environment(const std::vector<const char*>& variables) noexcept {
+  char** variable = ::environ;
+  for (const char* const expected : variables)
+    if (variable == nullptr || *variable++ != expected) return false;
+  return variable == nullptr || *variable == nullptr;
+}
+
+bool has_children() noexcept {
+  siginfo_t info{};
+  return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
+}
+
+struct stat working_directory() noexcept {
+  struct stat directory {};
+  ::fstatat(AT_FDCWD, "", &directory, AT_EMPTY_PATH);
+  return directory;
+}
+
+}  // namespace
+
+CleanState::CleanState() : environment_(environment()), directory_(working_directory()) {
+  const int status = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+  if (status != -1 && status != wire::kStatusFd) {
+    ::dup3(status, wire::kStatusFd, O_CLOEXEC);
+    ::close(status);
+  }
+  status_ = essence_of(Status());
+}
+
+bool CleanState::still_holds(int own_threads) const noexcept {
+  const Status status;
+  const struct stat directory = working_directory();
+  return !status_.empty() && is_essence(status, status_) &&
+         status.threads() == 1 + own_threads && !has_children() &&
+         is_environment(environment_) && directory.st_ino == directory_.st_ino &&
+         directory.st_dev == directory_.st_dev;
+}
+
+}  // namespace killable::worker
