@@ -226,7 +226,7 @@ class ForgedCommit : public NothingIsLeft {
     replace_session();
     KillableThread first([](const ReportsCommit&) {}, ReportsCommit(path("commit")));
     first.start();
-    id_ = std::stoull(await_file(path("commit"))) ^ wire::commit_word(0);
+    id_ = std::stoull(await_file(path("commit"))) ^ wire::commit_word(0, 1);
   }
 
   void TearDown() override {
@@ -238,7 +238,7 @@ class ForgedCommit : public NothingIsLeft {
   /// A running call whose worker has committed `forgery` with the right commit word.
   template <class R>
   KillableThread<R> forged(Forgery forgery) {
-    forgery.commit = wire::commit_word(++id_);
+    forgery.commit = wire::commit_word(++id_, 1);
     KillableThread<R> thread(commit_forgery<R>, std::move(forgery));
     thread.start();
     return thread;

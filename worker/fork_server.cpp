@@ -131,7 +131,7 @@ class ForkServer {
   os::Pidfd guard_;
   os::UniqueFd sigchld_;
   DeathWatch deaths_;
-  OwnChildren children_;
+  os::OwnChildren children_;
   const FdLimit fd_limit_;
   Workers workers_;
   std::map<pid_t, wire::WorkerId> ids_;  ///< Of the workers that are not reaped yet.

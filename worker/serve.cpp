@@ -133,9 +133,8 @@ void Service::commit(wire::ResultKind kind, const detail::Sink& sink) {
 }
 
 /// While nobody waits for it, a worker takes the page faults that its call would take.
-void prepare(Worker& worker) {
+void prepare() {
   set_title("killable-spare", "killable: spare worker");
-  worker.slot.touch();
   flush_standard_streams();
 }
 
@@ -148,7 +147,8 @@ void begin(Worker& worker, const channel::WorkerInbox::Call& call) {
 
 [[noreturn]] void serve(Worker worker) {
   interruption::install();
-  if (!worker.inbox.has_call(1)) prepare(worker);
+  worker.slot.announce_life();
+  if (!worker.inbox.has_call(1)) prepare();
   for (wire::CallNumber number = 1;; ++number) {
     const channel::WorkerInbox::Call call = worker.inbox.await_call(number);
     os::fault_point(Fault::worker_before_call);

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "os/unique_fd.hpp"
+#include "os/children.hpp"
 
 /// Ends processes that do not want to end: all descendants of a process, whatever
 /// sessions they made and signals they ignore.
@@ -19,23 +19,9 @@ namespace killable::worker {
 /// One round: SIGKILLs every descendant of `process`.
 void kill_descendants(pid_t process);
 
-/// The children of the calling process, which has one thread. Looks cheaply, as often as
-/// asked: the file stays open. See proc(5), /proc/pid/task/tid/children (Linux 4.2,
-/// CONFIG_PROC_CHILDREN).
-class OwnChildren {
- public:
-  /// Throws std::system_error.
-  OwnChildren();
-  /// Zombies count.
-  std::vector<pid_t> list() const;
-
- private:
-  os::UniqueFd file_;
-};
-
 /// One round: SIGKILLs every child of the calling process that `is_ours` does not claim,
 /// with its descendants. Returns how many such children there are, zombies included.
-std::size_t kill_strange_children(const OwnChildren& children,
+std::size_t kill_strange_children(const os::OwnChildren& children,
                                   const std::function<bool(pid_t)>& is_ours);
 
 /// Kills and reaps every descendant of the calling process, a subreaper. Blocks until

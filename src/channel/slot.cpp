@@ -1,11 +1,14 @@
 #include "channel/slot.hpp"
 
+#include <linux/futex.h>
+#include <pthread.h>
+
 #include <algorithm>
 #include <string>
 
 #include <killable/errors.hpp>
 
-#include "os/deadline.hpp"
+#include "os/futex.hpp"
 #include "os/memfd.hpp"
 
 namespace killable::channel {
@@ -77,6 +80,16 @@ wire::CallNumber HostSlot::entered() const noexcept {
   return header_of(mapping_).entered.load(std::memory_order_acquire);
 }
 
+bool HostSlot::await_death(const os::Deadline& deadline) const noexcept {
+  const std::atomic<std::uint32_t>& life = header_of(mapping_).life;
+  for (std::uint32_t word = life.load(); (word & FUTEX_TID_MASK) != 0;
+       word = life.load()) {
+    if (deadline.passed()) return false;
+    os::futex_wait(life, word, deadline);
+  }
+  return true;
+}
+
 void HostSlot::trim() noexcept {
   if (mapping_.bytes().size() <= kWindowBytes) return;
   os::discard(memfd_.get(), kWindowBytes, bytes_ - kWindowBytes);
@@ -89,8 +102,18 @@ std::span<std::byte> WorkerSlot::result_memory() const noexcept {
   return mapping_.bytes().subspan(wire::kSlotResultOffset);
 }
 
-void WorkerSlot::touch() noexcept {
-  header_of(mapping_).kind.store(0, std::memory_order_relaxed);
+void WorkerSlot::announce_life() noexcept {
+  static_assert(sizeof(pthread_mutex_t) <= wire::kMutexBytes);
+  auto* mutex = reinterpret_cast<pthread_mutex_t*>(&header_of(mapping_).life);
+  pthread_mutexattr_t attributes;
+  ::pthread_mutexattr_init(&attributes);
+  ::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  ::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  ::pthread_mutex_init(mutex, &attributes);
+  ::pthread_mutex_lock(mutex);
+  ::pthread_mutexattr_destroy(&attributes);
+  // Without this bit the kernel wakes nobody.
+  header_of(mapping_).life.fetch_or(FUTEX_WAITERS);
 }
 
 void WorkerSlot::enter(wire::CallNumber number) noexcept {

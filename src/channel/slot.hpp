@@ -5,6 +5,7 @@
 #include <span>
 
 #include "channel/mapping.hpp"
+#include "os/deadline.hpp"
 #include "os/unique_fd.hpp"
 #include "wire/slot_format.hpp"
 
@@ -38,6 +39,10 @@ class HostSlot {
   /// The worker's claim of how many functions it has entered.
   wire::CallNumber entered() const noexcept;
 
+  /// Blocks until the worker's thread can run no more code of the worker's, or
+  /// `deadline`. Means something only after a SIGKILL of the host's own. Thread-safe.
+  bool await_death(const os::Deadline& deadline) const noexcept;
+
   /// The committed result, in place. Its bytes can change under the reader for as long as
   /// any process of the worker lives. Throws std::system_error if it cannot be mapped.
   std::span<const std::byte> result(const Committed& committed);
@@ -62,8 +67,9 @@ class WorkerSlot {
   /// Where the result is to be written.
   std::span<std::byte> result_memory() const noexcept;
 
-  /// Makes the page that every commit writes to, so that it need not.
-  void touch() noexcept;
+  /// From now on the slot tells of the death of this thread: see SlotHeader::life. Also
+  /// makes the page that every commit writes to, so that it need not.
+  void announce_life() noexcept;
 
   /// Publishes the first `length` bytes of it as the result of call `number`.
   struct Commit {

@@ -11,6 +11,7 @@
 #include <killable/errors.hpp>
 
 #include "core/outcome.hpp"
+#include "os/children.hpp"
 #include "wire/slot_format.hpp"
 
 namespace killable::core {
@@ -52,7 +53,7 @@ bool FreshCall::join(const os::Deadline& deadline) {
     wait_set.limit(deadline);
     if (watch(wait_set)) wait_set.wait();
   }
-  return true;
+  return !is_doomed_ || await_reaped(deadline);
 }
 
 bool FreshCall::watch(WaitSet& wait_set) {
@@ -96,6 +97,7 @@ void FreshCall::end(wire::EndMode mode, nanoseconds grace) noexcept {
   try {
     if (state_ == State::running) {
       session_->end(worker_->id, mode, grace);
+      if (mode == wire::EndMode::kill && grace == 0ns) strike();
     } else if (starting_) {
       remember_end({.mode = mode, .worker = 0, .grace_ns = grace.count()});
     }
@@ -103,6 +105,12 @@ void FreshCall::end(wire::EndMode mode, nanoseconds grace) noexcept {
     // No memory to queue the message. Without a grace period, but no survivor.
     worker_->watch->pidfd.send_signal(SIGKILL);
   }
+}
+
+/// The ladder's last step, a wake earlier: the fork server need not run for it.
+void FreshCall::strike() noexcept {
+  const os::Pidfd& pidfd = worker_->watch->pidfd;
+  is_doomed_ = is_doomed_ || (!pidfd.has_ended() && pidfd.send_signal(SIGKILL));
 }
 
 /// A kill outdoes a SIGTERM alone, and of two kills the more impatient one counts: as in
@@ -121,14 +129,43 @@ State FreshCall::settle() {
   const std::lock_guard lock(mutex_);
   if (state_ != State::running) return state_;
   look();
-  if (state_ != State::running) {
-    // Other threads may still poll the watch; they hold it themselves.
-    worker_->watch.reset();
-    worker_->inbox.reset();
-    worker_->channel.reset();
-    if (!committed_) worker_->slot.reset();
-  }
+  if (state_ != State::running) let_go();
   return state_;
+}
+
+/// Of what only a running call needs. Other threads may still use watch and slot; they
+/// hold them themselves.
+void FreshCall::let_go() noexcept {
+  worker_->watch.reset();
+  worker_->inbox.reset();
+  worker_->channel.reset();
+  if (!committed_) worker_->slot.reset();
+}
+
+/// After a SIGKILL of this process's own: waits until none of the worker's code can run
+/// any more, which the kernel tells long before a large worker is gone, and makes the
+/// call killed then. False: it does not tell, or there are descendants to be ended; then
+/// the call ends as it does otherwise.
+bool FreshCall::await_last_instruction() {
+  constexpr auto kPatience = 2ms;
+  std::unique_lock lock(mutex_);
+  if (state_ != State::running || !is_doomed_ || violation_) return false;
+  const std::shared_ptr<channel::HostSlot> slot = worker_->slot;
+  const std::shared_ptr<Watch> watch = worker_->watch;
+  lock.unlock();
+  // As long as it has not ended it cannot have been reaped: the pid is still its own.
+  if (!slot->await_death(os::Deadline::in(kPatience)) ||
+      !os::children_of(report_.pid).empty() || watch->pidfd.has_ended())
+    return false;
+  lock.lock();
+  if (state_ != State::running) return true;
+  if (!take_commit()) {
+    state_ = State::killed;
+    report_.signal = SIGKILL;
+    report_.wall = nanoseconds(os::monotonic_ns() - started_at_ns_);
+  }
+  let_go();
+  return true;
 }
 
 void FreshCall::look() {
@@ -164,8 +201,11 @@ bool FreshCall::take_commit() {
   }
 }
 
-void FreshCall::take_end(const wire::Ended& ended) {
+void FreshCall::take_end(wire::Ended ended) {
   const pid_t pid = report_.pid;
+  // The fork server may have been late to see that it was ours.
+  if (is_doomed_ && ended.by == wire::EndedBy::itself && ended.status == SIGKILL)
+    ended.by = wire::EndedBy::kill;
   report_ = report_of(ended, started_at_ns_);
   report_.pid = pid;
   reaped_ = true;
@@ -175,6 +215,7 @@ void FreshCall::take_end(const wire::Ended& ended) {
     return;
   }
   report_.state = state_;
+  if (!committed_) return;
   // Past the commit nothing of the call was going on. The instant is the worker's claim.
   const std::uint64_t entered = ended.entered_at_ns;
   const std::uint64_t committed = committed_->committed_at_ns;
@@ -202,7 +243,7 @@ Report FreshCall::report() {
     const std::lock_guard lock(mutex_);
     return {.state = state, .pid = report_.pid};
   }
-  await_reaped();
+  await_reaped(os::Deadline::never());
   const std::lock_guard lock(mutex_);
   Report report = report_;
   report.state = state;
@@ -210,24 +251,26 @@ Report FreshCall::report() {
 }
 
 /// The result of a call comes before its worker is gone; its evidence only after that.
-void FreshCall::await_reaped() {
+bool FreshCall::await_reaped(const os::Deadline& deadline) {
   {
     const std::lock_guard lock(mutex_);
-    if (reaped_ || !worker_) return;
+    if (reaped_ || !worker_) return true;
     session_->end(worker_->id, wire::EndMode::release, grace_period());
   }
-  session_->await_ended(worker_->id, os::Deadline::never());
+  if (!session_->await_ended(worker_->id, deadline)) return false;
   const std::optional<wire::Ended> ended = session_->ended(worker_->id);
   const std::lock_guard lock(mutex_);
   if (!reaped_ && ended) take_end(*ended);
+  return true;
 }
 
 detail::Source FreshCall::result() {
-  join(os::Deadline::never());
   if (is_elsewhere()) throw WorkerLost(title() + " belongs to this process's parent");
+  const bool is_early = await_last_instruction();
+  if (!is_early) join(os::Deadline::never());
   const State state = settle();
   if (state != State::returned && state != State::threw) {
-    const Report report = this->report();
+    const Report report = is_early ? early_report() : this->report();
     if (violation_) throw ProtocolViolation(title() + ": " + *violation_);
     throw_outcome(report, title(), request_.options);
   }
@@ -236,6 +279,14 @@ detail::Source FreshCall::result() {
   detail::Source source(bytes, memory_budget());
   if (state == State::threw) std::rethrow_exception(detail::decode_exception(source));
   return source;
+}
+
+/// What is known of a killed worker before it is gone.
+Report FreshCall::early_report() {
+  const std::lock_guard lock(mutex_);
+  Report report = report_;
+  report.state = state_;
+  return report;
 }
 
 std::span<const std::byte> FreshCall::slot_result() {

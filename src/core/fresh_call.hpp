@@ -59,11 +59,15 @@ class FreshCall final : public Call {
   State settle();
   void look();
   bool take_commit();
-  void take_end(const wire::Ended& ended);
+  void take_end(wire::Ended ended);
   void check_bell();
   void await_ended(const os::Deadline& deadline);
   void violate(const std::string& how);
-  void await_reaped();
+  void strike() noexcept;
+  bool await_last_instruction();
+  void let_go() noexcept;
+  bool await_reaped(const os::Deadline& deadline);
+  Report early_report();
   std::span<const std::byte> slot_result();
   void require_started() const;
   std::string title() const { return Call::title(report_.pid); }
@@ -73,6 +77,7 @@ class FreshCall final : public Call {
   State state_ = State::not_started;
   std::optional<wire::End> pending_end_;  ///< Asked for while start() was at work.
   bool stop_requested_ = false;
+  bool is_doomed_ = false;  ///< This process has sent SIGKILL to a living worker.
   std::shared_ptr<Session> session_;
   std::optional<HostWorker> worker_;
   std::optional<channel::Committed> committed_;

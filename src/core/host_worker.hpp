@@ -27,7 +27,7 @@ struct Watch {
 struct HostWorker {
   wire::WorkerId id;
   pid_t pid;
-  std::optional<channel::HostSlot> slot;
+  std::shared_ptr<channel::HostSlot> slot;
   std::optional<channel::HostInbox> inbox;  ///< Of one that was a spare.
   os::SeqPacket channel;
   std::shared_ptr<Watch> watch;

@@ -152,7 +152,7 @@ std::optional<HostWorker> Session::await_worker(Lock& lock, Asked asked) {
   return HostWorker{
       .id = asked.id,
       .pid = record.pid,
-      .slot = std::move(asked.slot),
+      .slot = std::make_shared<channel::HostSlot>(std::move(asked.slot)),
       .inbox = std::move(asked.inbox),
       .channel = std::move(asked.channel),
       .watch = std::make_shared<Watch>(std::move(asked.bell), std::move(record.pidfd))};

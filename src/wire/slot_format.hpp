@@ -11,7 +11,7 @@
 /// is sealed. The worker alone writes it, the host alone reads it.
 ///
 ///   0      SlotHeader
-///   64     the result: `length` bytes, an encoded value or an exception record
+///   128    the result: `length` bytes, an encoded value or an exception record
 ///
 /// The worker writes the result, then kind, length and committed_at, and publishes
 /// `commit` last, with release order; then it rings the bell (an eventfd). The host loads
@@ -26,6 +26,8 @@ namespace killable::wire {
 
 enum class ResultKind : std::uint32_t { value = 1, exception = 2 };
 
+inline constexpr std::size_t kMutexBytes = 40;
+
 struct SlotHeader {
   std::atomic<std::uint64_t> commit;  ///< commit_word() once the result is whole.
   std::atomic<std::uint64_t> length;
@@ -33,11 +35,19 @@ struct SlotHeader {
   std::atomic<std::uint32_t> kind;
   std::atomic<std::uint32_t> is_clean;  ///< 1: the worker is as it was before the call.
   std::atomic<CallNumber> entered;      ///< The last call whose function was entered.
+  /// A robust mutex of the worker's, which its thread holds for as long as it lives. The
+  /// kernel clears the first word and wakes who waits on it, a futex, before it takes the
+  /// dead worker's memory apart, which for a large one takes a thousand times as long.
+  /// The host looks at that word alone, and only after its own SIGKILL: then it is a
+  /// matter of time that it changes, and a worker that forges it forges its own death.
+  /// See get_robust_list(2).
+  alignas(8) std::atomic<std::uint32_t> life;
+  std::byte rest_of_mutex[kMutexBytes - sizeof(std::uint32_t)];
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
 /// On the header's page, so that a small result takes no other. As aligned as any value.
-inline constexpr std::size_t kSlotResultOffset = 64;
+inline constexpr std::size_t kSlotResultOffset = 128;
 static_assert(sizeof(SlotHeader) <= kSlotResultOffset);
 
 /// Every slot has room for this much, however small max_result_bytes is: for exceptions.
