@@ -253,10 +253,7 @@ class SessionDeath : public Deaths, public ::testing::WithParamInterface<Victim>
  protected:
   void kill_victim() {
     const SessionProcesses session = the_session();
-    const pid_t victim =
-        GetParam() == Victim::guard ? session.guard : session.fork_server;
-    ::kill(victim, SIGKILL);
-    EXPECT_TRUE(eventually([&] { return !is_alive(victim); }));
+    end_process(GetParam() == Victim::guard ? session.guard : session.fork_server);
   }
 };
 

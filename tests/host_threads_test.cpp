@@ -1,7 +1,6 @@
 #include <killable/killable.hpp>
 
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -62,7 +61,7 @@ TEST_F(HostThreads, SixteenThreadsEachRunFiftyCalls) {
 }
 
 TEST_F(HostThreads, ThreadsThatStartTheFirstCallTogetherShareAForkServer) {
-  ::kill(the_process_named("killable-guard"), SIGKILL);
+  end_process(the_process_named("killable-guard"));
   ASSERT_TRUE(eventually([] { return other_processes().empty(); }));
   std::atomic<int> right = 0;
   in_threads(16, [&](int i) {
@@ -135,7 +134,7 @@ TEST_F(HostThreads, ThousandCallsRunWhileFiftyThreadsHoldLocks) {
 TEST_F(HostThreads, ForkServersStartWhileFiftyThreadsHoldLocks) {
   for (int i = 0; i < 10; ++i) {
     const BusyThreads busy(50);
-    ::kill(the_process_named("killable-guard"), SIGKILL);
+    end_process(the_process_named("killable-guard"));
     ASSERT_TRUE(eventually([] { return other_processes().empty(); }));
     EXPECT_EQ(call(take_locks, i), 2 * i);
     warm_up();
@@ -159,7 +158,7 @@ TEST_F(HostThreads, ACallOutlivesTheThreadThatStartedIt) {
 }
 
 TEST_F(HostThreads, CallsOutliveTheThreadThatStartedTheForkServer) {
-  ::kill(the_process_named("killable-guard"), SIGKILL);
+  end_process(the_process_named("killable-guard"));
   ASSERT_TRUE(eventually([] { return other_processes().empty(); }));
   {
     KillableThread thread(wait_for, path("go"));

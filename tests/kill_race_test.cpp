@@ -20,6 +20,7 @@
 #include "support/ends.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
+#include "support/sanitizers.hpp"
 
 namespace killable::test {
 namespace {
@@ -72,7 +73,8 @@ TEST_F(KillRace, AgainstCompletionGivesTheWholeResultOrKilledTenThousandTimes) {
   });
   int returned = 0;
   int killed = 0;
-  for (std::uint32_t i = 0; i < 10'000; ++i) {
+  const auto rounds = static_cast<std::uint32_t>(repetitions(10'000));
+  for (std::uint32_t i = 0; i < rounds; ++i) {
     KillableThread thread(numbers, i, kCount);
     thread.start();
     pass_random_time(usual);

@@ -15,6 +15,7 @@
 #include "support/ends.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
+#include "support/sanitizers.hpp"
 #include "support/session_processes.hpp"
 
 namespace killable::test {
@@ -23,13 +24,6 @@ namespace {
 using namespace std::chrono_literals;
 
 class LongRun : public NothingIsLeft {};
-
-/// A sanitizer keeps what was freed, to find who still uses it.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kFreedMemoryIsGivenBack = false;
-#else
-constexpr bool kFreedMemoryIsGivenBack = true;
-#endif
 
 void value_call() {
   EXPECT_EQ(call([](int n) { return n + 1; }, 6), 7);
@@ -94,7 +88,7 @@ TEST_F(LongRun, TenThousandMixedCallsTakeNoMoreThanTheFirstHundred) {
   const std::size_t host = private_bytes(::getpid());
   const std::size_t fork_server = private_bytes(session.fork_server);
   const std::size_t guard = private_bytes(session.guard);
-  mixed_calls(10'000);
+  mixed_calls(repetitions(10'000));
   EXPECT_EQ(the_session(), session);
   if (!kFreedMemoryIsGivenBack) return;
   EXPECT_LE(allocated_bytes(), allocated + kSlack);

@@ -92,7 +92,7 @@ class FaultAt : public NothingIsLeft, public ::testing::WithParamInterface<Strik
   /// environment.
   static void replace_session() {
     for (const Process& process : processes_named("killable-server"))
-      ::kill(process.pid, SIGKILL);
+      end_process(process.pid);
     EXPECT_TRUE(eventually([] { return other_processes().empty(); }));
   }
 

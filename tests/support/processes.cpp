@@ -2,14 +2,17 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
 
+#include "os/pidfd.hpp"
 #include "support/eventually.hpp"
 
 namespace killable::test {
@@ -100,8 +103,16 @@ std::vector<Process> strays() {
 }
 
 bool is_alive(pid_t pid) {
-  const char state = process_state(pid);
-  return state != 0 && state != 'Z' && state != 'X';
+  // Not by its state, which is that of its first thread: others may end after that one,
+  // such as the sanitizer's own in each process under ThreadSanitizer.
+  const os::Pidfd process = os::Pidfd::open(pid);
+  return process ? !process.has_ended() : errno != ESRCH;
+}
+
+void end_process(pid_t pid) {
+  ASSERT_GT(pid, 0);
+  ::kill(pid, SIGKILL);
+  EXPECT_TRUE(eventually([&] { return !is_alive(pid); })) << pid;
 }
 
 char process_state(pid_t pid) {

@@ -27,8 +27,12 @@ std::vector<Process> processes_named(const std::string& comm);
 /// All others but guard, fork server and spares.
 std::vector<Process> strays();
 
-/// Whether `pid` is alive; a zombie is not.
+/// Whether a thread of `pid` is alive; a zombie is not.
 bool is_alive(pid_t pid);
+
+/// SIGKILLs `pid` and waits until every thread of it has ended: from then on whoever
+/// watches it knows. It vanishes from the lists above a moment earlier.
+void end_process(pid_t pid);
 
 /// Its state as in proc(5); 0 if there is no such process.
 char process_state(pid_t pid);

@@ -1,0 +1,29 @@
+#pragma once
+
+namespace killable::test {
+
+/// What a test program can know of the sanitizer that it is built with.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kAddressSanitizer = true;
+#else
+inline constexpr bool kAddressSanitizer = false;
+#endif
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kThreadSanitizer = true;
+#else
+inline constexpr bool kThreadSanitizer = false;
+#endif
+inline constexpr bool kSanitizer = kAddressSanitizer || kThreadSanitizer;
+
+/// A sanitizer keeps what was freed, to find who still uses it.
+inline constexpr bool kFreedMemoryIsGivenBack = !kSanitizer;
+
+/// The operator new of each sanitizer ends the process where it ought to throw
+/// std::bad_alloc; their sources say so themselves.
+inline constexpr bool kNewThrows = !kSanitizer;
+
+/// How often to repeat what goes wrong once in `times`. Under a sanitizer each time takes
+/// ten times as long, and what the sanitizer looks for shows much earlier.
+constexpr int repetitions(int times) { return kSanitizer ? times / 20 : times; }
+
+}  // namespace killable::test
