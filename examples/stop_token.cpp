@@ -34,14 +34,14 @@ void hold_temporary_file(const std::string& path) {
 }
 
 int main() {
-  killable::KillableThread counter({.grace_period = 1s}, count_until_stopped);
+  killable::KillableThread counter({.grace_period = 10s}, count_until_stopped);
   counter.start();
-  std::this_thread::sleep_for(100ms);
+  std::this_thread::sleep_for(500ms);
   counter.kill();
   std::cout << "counted before it stopped: " << (counter.getResult() > 0) << '\n';
 
   const std::string path = "held-" + std::to_string(::getpid());
-  killable::KillableThread holder({.grace_period = 1s}, hold_temporary_file, path);
+  killable::KillableThread holder({.grace_period = 10s}, hold_temporary_file, path);
   holder.start();
   while (::access(path.c_str(), F_OK) != 0) std::this_thread::sleep_for(1ms);
   holder.kill();
