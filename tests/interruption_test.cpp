@@ -19,6 +19,7 @@
 #include "support/ends.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
+#include "support/sanitizers.hpp"
 
 /// What kill(), raise_exception() and request_stop() do to the function, as it sees it.
 namespace killable::test {
@@ -84,6 +85,7 @@ TEST_F(Grace, OfZeroLeavesNoTimeForDestructors) {
 }
 
 TEST_F(Grace, DestructorsRunAlsoInAFunctionThatWaitsForACondition) {
+  if (!kConditionsMayBeCancelled) GTEST_SKIP() << "ThreadSanitizer ends the worker";
   KillableThread thread(
       [](std::string ready, std::string cleaned) {
         const CleanUp clean_up{cleaned};

@@ -22,6 +22,11 @@ inline constexpr bool kFreedMemoryIsGivenBack = !kSanitizer;
 /// std::bad_alloc; their sources say so themselves.
 inline constexpr bool kNewThrows = !kSanitizer;
 
+/// ThreadSanitizer's clean-up of a cancelled pthread_cond_wait(3) takes it for granted
+/// that no signal handler is running, and aborts if the cancellation comes out of one.
+/// See CondMutexUnlockCtx and in_blocking_func in its tsan_interceptors_posix.cpp.
+inline constexpr bool kConditionsMayBeCancelled = !kThreadSanitizer;
+
 /// How often to repeat what goes wrong once in `times`. Under a sanitizer each time takes
 /// ten times as long, and what the sanitizer looks for shows much earlier.
 constexpr int repetitions(int times) { return kSanitizer ? times / 20 : times; }
