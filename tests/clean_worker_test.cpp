@@ -140,8 +140,7 @@ TEST_P(CleanWorker, HasOneThread) {
   const auto count = [] {
     return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
   };
-  // Each process under ThreadSanitizer has one that is the sanitizer's own.
-  EXPECT_EQ(call(options(), count), kThreadSanitizer ? 2 : 1);
+  EXPECT_EQ(call(options(), count), kThreadsOfAProcess);
 }
 
 // --- Streams ---

@@ -301,6 +301,7 @@ TEST_F(Resources, OutOfMemoryToEncodeTheArgumentsIsBadAlloc) {
 
 TEST_F(Resources, OutOfMemoryInTheWorkerIsAStartError) {
   for (const StartMethod method : {StartMethod::fork_server, StartMethod::spawn}) {
+    if (method == StartMethod::spawn && !kExecKeepsMemoryLimit) continue;
     const Options options{.start_method = method, .max_result_bytes = 2000 * kMegabyte};
     {
       const pid_t server = fork_server();
@@ -315,6 +316,7 @@ TEST_F(Resources, OutOfMemoryInTheWorkerIsAStartError) {
 }
 
 TEST_F(Resources, AHostWithLittleAddressSpaceIsToldSo) {
+  if (!kExecKeepsMemoryLimit) GTEST_SKIP() << "ThreadSanitizer lifts the limit";
   ChildHost host([] {
     const Limited memory(::getpid(), RLIMIT_AS,
                          address_space_of(::getpid()) + 500 * kMegabyte);
@@ -372,7 +374,7 @@ TEST_F(Resources, OutOfProcessesAtAnyStepIsAStartError) {
     ChildHost host([processes] {
       become_another_user();
       {
-        const Limited limited(::getpid(), RLIMIT_NPROC, processes);
+        const Limited limited(::getpid(), RLIMIT_NPROC, processes * kThreadsOfAProcess);
         const auto error = start_error();
         EXPECT_EQ(error.has_value(), processes < 4) << processes;
         if (error) expect_error(*error, EAGAIN);
