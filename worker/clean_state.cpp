@@ -90,20 +90,23 @@ struct stat working_directory() noexcept {
 
 }  // namespace
 
-CleanState::CleanState() : environment_(environment()), directory_(working_directory()) {
+CleanState::CleanState()
+    : threads_(0), environment_(environment()), directory_(working_directory()) {
   const int status = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC);
   if (status != -1 && status != wire::kStatusFd) {
     ::dup3(status, wire::kStatusFd, O_CLOEXEC);
     ::close(status);
   }
-  status_ = essence_of(Status());
+  const Status now;
+  status_ = essence_of(now);
+  threads_ = now.threads();
 }
 
 bool CleanState::still_holds(int own_threads) const noexcept {
   const Status status;
   const struct stat directory = working_directory();
   return !status_.empty() && is_essence(status, status_) &&
-         status.threads() == 1 + own_threads && !has_children() &&
+         status.threads() == threads_ + own_threads && !has_children() &&
          is_environment(environment_) && directory.st_ino == directory_.st_ino &&
          directory.st_dev == directory_.st_dev;
 }

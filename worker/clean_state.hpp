@@ -17,7 +17,7 @@ namespace killable::worker {
 class CleanState {
  public:
   /// Remembers how this process is. Needs a descriptor for as long as it lives, at
-  /// wire::kStatusFd. Requires: no other thread, no child.
+  /// wire::kStatusFd. Requires: no thread of the function's yet, no child.
   CleanState();
 
   /// Whether it is so still, `own_threads` of the worker itself not counted.
@@ -25,6 +25,7 @@ class CleanState {
 
  private:
   std::string status_;
+  int threads_;
   std::vector<const char*> environment_;
   struct stat directory_;
 };
