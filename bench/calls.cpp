@@ -105,6 +105,28 @@ void kill_busy_worker(benchmark::State& state, const std::string& name) {
   }
 }
 
+/// The same, of a worker that has a gigabyte.
+void kill_large_worker(benchmark::State& state, const std::string& name) {
+  Stopwatch stopwatch(state, name);
+  for (auto _ : state) {
+    KillableThread thread([] {
+      std::vector<char> memory(std::size_t{1} << 30, 'x');
+      benchmark::DoNotOptimize(memory.data());
+      compute_for_ever();
+    });
+    thread.start();
+    // Until it computes: its processor time goes on, its memory is there.
+    std::this_thread::sleep_for(4s);
+    stopwatch.start();
+    thread.kill(0ms);
+    try {
+      thread.getResult();
+    } catch (const Killed&) {
+      stopwatch.stop();
+    }
+  }
+}
+
 void add(const char* name, int iterations,
          void (*run)(benchmark::State&, const std::string&)) {
   benchmark::RegisterBenchmark(name, [=](benchmark::State& state) { run(state, name); })
@@ -120,6 +142,7 @@ void register_calls() {
   add("call, spawn", 20, spawned);
   add("calls, 8 in flight", 2, saturated);
   add("kill(0ms) to Killed", 100, kill_busy_worker);
+  add("kill(0ms) to Killed, 1 GB", 3, kill_large_worker);
 }
 
 }  // namespace killable::bench

@@ -4,7 +4,6 @@
 
 #include <linux/futex.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -22,6 +21,7 @@
 #include <vector>
 
 #include "os/unique_fd.hpp"
+#include "processors.hpp"
 #include "samples.hpp"
 
 namespace killable::bench {
@@ -134,36 +134,16 @@ void in_worker(benchmark::State& state, const std::string& name,
     for (const double seconds : call(measure, events)) stopwatch.add(Seconds(seconds));
 }
 
-void pin_to(int processor) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(processor, &set);
-  ::sched_setaffinity(0, sizeof set, &set);
-}
-
-/// The first two processors of this process, or the same twice.
-std::array<int, 2> two_processors(bool apart) {
-  cpu_set_t set;
-  ::sched_getaffinity(0, sizeof set, &set);
-  std::array<int, 2> found{-1, -1};
-  for (int i = 0; i < CPU_SETSIZE && found[1] == -1; ++i)
-    if (CPU_ISSET(i, &set)) found[found[0] == -1 ? 0 : 1] = i;
-  if (!apart || found[1] == -1) found[1] = found[0];
-  return found;
-}
-
 /// A round trip between two pinned processes: `ask` here, `answer` there, for ever.
 template <class Ask, class Answer>
 void round_trip(benchmark::State& state, const std::string& name, bool apart, Ask ask,
                 Answer answer) {
-  cpu_set_t before;
-  ::sched_getaffinity(0, sizeof before, &before);
+  const Pinned pinned(two_processors(apart)[0]);
   const std::array<int, 2> processors = two_processors(apart);
   const pid_t child = fork_to([&] {
     pin_to(processors[1]);
     for (;;) answer();
   });
-  pin_to(processors[0]);
   ask();
   Stopwatch stopwatch(state, name);
   for (auto _ : state) {
@@ -171,7 +151,6 @@ void round_trip(benchmark::State& state, const std::string& name, bool apart, As
     ask();
     stopwatch.stop();
   }
-  ::sched_setaffinity(0, sizeof before, &before);
   ::kill(child, SIGKILL);
   reap(child);
 }

@@ -26,6 +26,13 @@ void print_ratios() {
         Ratio{"calls, 8 in flight", "fork+exit+wait, 8 in flight", 1.25},
         Ratio{"kill(0ms) to Killed", "SIGKILL to pidfd, asleep", 3},
         Ratio{"kill(0ms) to Killed", "SIGKILL to pidfd, busy", 3},
+        Ratio{"kill(0ms) to Killed, 1 GB", "SIGKILL to pidfd, asleep", 3},
+        Ratio{"pool call, same processor", "futex round trip, same processor", 1.5},
+        Ratio{"pool call, apart", "futex round trip, apart", 1.5},
+        Ratio{"pool, row of 1000, each", "futex round trip, apart", 1},
+        Ratio{"pool, crash to next result", "thread", 3},
+        Ratio{"pool, 64 MB there and back", "64 MB copied twice", 1.3},
+        Ratio{"pool, 64 MB as a view", "64 MB copied twice", 1},
         Ratio{"codec, vector<double> 1e6", "copied twice, vector<double> 1e6", 1.2},
         Ratio{"codec, map 1e4", "by hand, map 1e4", 1.3}}) {
     const Samples& ours = all_samples()[what];
@@ -51,6 +58,7 @@ int main(int argc, char** argv) {
   bench::register_floors();
   bench::register_calls();
   bench::register_codec();
+  bench::register_pools();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

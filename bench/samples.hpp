@@ -57,6 +57,7 @@ inline constexpr std::chrono::milliseconds kPause{1};
 void register_floors();
 void register_calls();
 void register_codec();
+void register_pools();
 
 /// Prints what the processes of the library hold, in a session of its own.
 void print_memory();
