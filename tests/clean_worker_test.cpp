@@ -209,6 +209,12 @@ TEST_P(CleanWorker, HasNoDescriptorsButTheStandardOnesItsChannelAndItsBell) {
   EXPECT_THAT(found[4], HasSubstr("eventfd"));
 }
 
+TEST_P(CleanWorker, HasNoDescriptorMoreForTheArraysThatWerePassed) {
+  const auto list = [](std::vector<SharedArray<int>>) { return descriptors(); };
+  const std::vector arrays{SharedArray<int>(1), SharedArray<int>(2)};
+  EXPECT_EQ(call(options(), list, arrays), call(options(), descriptors));
+}
+
 TEST_P(CleanWorker, LeavesWhatItExecutesNoDescriptorButTheStandardOnes) {
   const auto list = [](std::string file) {
     const std::string command =

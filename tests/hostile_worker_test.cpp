@@ -195,6 +195,7 @@ struct Forgery {
   std::uint32_t kind = static_cast<std::uint32_t>(wire::ResultKind::value);
   std::uint64_t length = 0;
   std::string result;
+  std::uint64_t arrays_begin = 0;
 };
 
 /// Publishes the forgery as the library would.
@@ -204,12 +205,13 @@ void forge(const Forgery& forgery) {
               forgery.result.size());
   slot_header().kind.store(forgery.kind);
   slot_header().length.store(forgery.length);
+  slot_header().arrays_begin.store(forgery.arrays_begin);
   slot_header().commit.store(forgery.commit);
   ring();
 }
 
 template <class R>
-R commit_forgery(Forgery forgery) {
+R commit_forgery(Forgery forgery, const SharedArray<int>&) {
   forge(forgery);
   hang();
   return R();
@@ -237,9 +239,9 @@ class ForgedCommit : public NothingIsLeft {
 
   /// A running call whose worker has committed `forgery` with the right commit word.
   template <class R>
-  KillableThread<R> forged(Forgery forgery) {
+  KillableThread<R> forged(Forgery forgery, const SharedArray<int>& passed = {}) {
     forgery.commit = wire::commit_word(++id_, 1);
-    KillableThread<R> thread(commit_forgery<R>, std::move(forgery));
+    KillableThread<R> thread(commit_forgery<R>, std::move(forgery), passed);
     thread.start();
     return thread;
   }
@@ -300,6 +302,94 @@ TEST_F(ForgedCommit, AnExceptionThatDoesNotDecodeIsACodecError) {
 TEST_F(ForgedCommit, AHugeResultOfHolesTakesNoMoreMemoryThanItsLimit) {
   auto thread = forged<std::vector<std::string>>({.length = 1 << 30, .result = ""});
   // A count of zero, and a gigabyte that follows it unread.
+  EXPECT_THROW(thread.getResult(), CodecError);
+}
+
+/// What names a SharedArray: index or offset, and count.
+template <class Place>
+std::string array_at(char kind, Place place, std::uint64_t count) {
+  std::string bytes(1, kind);
+  bytes.append(reinterpret_cast<const char*>(&place), sizeof place);
+  return bytes.append(reinterpret_cast<const char*>(&count), sizeof count);
+}
+
+constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kSlotBytes = (std::uint64_t{1} << 30) + kPage;
+constexpr std::uint64_t kArraysBegin = kSlotBytes - 3 * kPage;
+constexpr std::uint64_t kHuge = ~std::uint64_t{0};
+
+Forgery array_in_slot(std::uint64_t offset, std::uint64_t count) {
+  const std::string result = array_at('\1', offset, count);
+  return {.length = result.size(), .result = result, .arrays_begin = kArraysBegin};
+}
+
+TEST_F(ForgedCommit, AnArrayWithinTheSlotsArraysIsBelieved) {
+  for (const std::uint64_t offset : {kArraysBegin, kArraysBegin + kPage}) {
+    auto thread =
+        forged<SharedArray<int>>(array_in_slot(offset, 2 * kPage / sizeof(int)));
+    const SharedArray<int> array = thread.getResult();
+    EXPECT_EQ(array.size_bytes(), 2 * kPage);
+    EXPECT_EQ(array.front() + array.back(), 0);
+  }
+}
+
+TEST_F(ForgedCommit, AnArrayBeyondTheSlotsArraysIsACodecError) {
+  using Place = std::pair<std::uint64_t, std::uint64_t>;
+  for (const auto& [offset, count] :
+       {Place(kArraysBegin - kPage, 1), Place(0, 1), Place(kSlotBytes, 1),
+        Place(kSlotBytes + kPage, 1), Place(kHuge - kPage + 1, 1), Place(kHuge, 1),
+        Place(kArraysBegin + 8, 1), Place(kArraysBegin, 3 * kPage / sizeof(int) + 1),
+        Place(kArraysBegin, kHuge), Place(kArraysBegin, kHuge / sizeof(int)),
+        Place(kArraysBegin, (std::uint64_t{1} << 62) + 1), Place(kArraysBegin, 0)}) {
+    auto thread = forged<SharedArray<int>>(array_in_slot(offset, count));
+    EXPECT_THROW(thread.getResult(), CodecError) << offset << ", " << count;
+  }
+}
+
+TEST_F(ForgedCommit, AnArrayInASlotThatSaysItHasNoneIsACodecError) {
+  Forgery forgery = array_in_slot(kArraysBegin, 1);
+  forgery.arrays_begin = 0;
+  auto thread = forged<SharedArray<int>>(forgery);
+  EXPECT_THROW(thread.getResult(), CodecError);
+}
+
+TEST_F(ForgedCommit, ArraysThatCannotLieInTheSlotAreAProtocolViolation) {
+  for (const std::uint64_t begin : {std::uint64_t{8}, kArraysBegin + 1,
+                                    kSlotBytes + kPage, kHuge, kHuge - kPage + 1}) {
+    Forgery forgery = array_in_slot(kArraysBegin, 1);
+    forgery.arrays_begin = begin;
+    auto thread = forged<SharedArray<int>>(forgery);
+    EXPECT_THROW(thread.getResult(), ProtocolViolation) << begin;
+  }
+  auto overlap =
+      forged<std::string>({.length = 2 * kPage, .result = "", .arrays_begin = kPage});
+  EXPECT_THROW(overlap.getResult(), ProtocolViolation);
+}
+
+TEST_F(ForgedCommit, AnArrayThatWasNotPassedIsACodecError) {
+  const SharedArray<int> passed(10);
+  const auto forged_array = [&](const std::string& result) {
+    return forged<SharedArray<int>>({.length = result.size(), .result = result}, passed);
+  };
+  EXPECT_EQ(forged_array(array_at('\0', std::uint32_t{0}, 10)).getResult().data(),
+            passed.data());
+  for (const std::uint32_t index : {1u, 64u, ~0u})
+    EXPECT_THROW(forged_array(array_at('\0', index, 10)).getResult(), CodecError)
+        << index;
+  for (const std::uint64_t count : {std::uint64_t{0}, std::uint64_t{9}, std::uint64_t{11},
+                                    (std::uint64_t{1} << 62) + 10, kHuge})
+    EXPECT_THROW(forged_array(array_at('\0', std::uint32_t{0}, count)).getResult(),
+                 CodecError)
+        << count;
+  EXPECT_THROW(forged_array(array_at('\7', std::uint32_t{0}, 10)).getResult(),
+               CodecError);
+  EXPECT_THROW(forged_array(std::string(3, '\0')).getResult(), CodecError);
+}
+
+TEST_F(ForgedCommit, AnExceptionWithArraysIsACodecError) {
+  Forgery forgery = array_in_slot(kArraysBegin, 1);
+  forgery.kind = static_cast<std::uint32_t>(wire::ResultKind::exception);
+  auto thread = forged<SharedArray<int>>(forgery);
   EXPECT_THROW(thread.getResult(), CodecError);
 }
 

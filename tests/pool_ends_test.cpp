@@ -22,6 +22,7 @@
 #include "support/ends.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
+#include "support/sanitizers.hpp"
 #include "support/session_processes.hpp"
 
 /// What ends a pool's calls, its workers and the pool itself, and what that costs others.
@@ -258,6 +259,7 @@ TEST_F(PoolEnds, AChildOfTheHostLeavesItsPoolAlone) {
     ChildHost child([&] {
       EXPECT_EQ(call.state(), State::lost);
       EXPECT_THROW(pool.submit(twice, 1), std::logic_error);
+      if (!kThreadsAfterFork) return;
       ProcessPool own({.workers = 1});
       EXPECT_EQ(own.submit(twice, 1).getResult(), 2);
     });

@@ -220,7 +220,8 @@ TEST_F(Pool, CallsThatNobodyWaitsForRunAllTheSame) {
 }
 
 TEST_F(Pool, QueueTimeoutCountsFromSubmit) {
-  ProcessPool pool({.workers = 1, .queue_timeout = 20ms});
+  // Long enough for the first call to come to a worker.
+  ProcessPool pool({.workers = 1, .queue_timeout = 1s});
   auto running = pool.submit(wait_for, path("go"));
   EXPECT_TRUE(eventually([&] { return pool.stats().running == 1; }));
   auto queued = pool.submit(twice, 1);

@@ -11,8 +11,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <new>
 #include <optional>
@@ -26,6 +24,7 @@
 
 #include "support/child_host.hpp"
 #include "support/fixture.hpp"
+#include "support/limited.hpp"
 #include "support/sanitizers.hpp"
 
 namespace killable::test {
@@ -65,51 +64,7 @@ std::optional<StartError> start_error(Options options = {}) {
   }
 }
 
-/// A start error that tells errno, the attempt and the call.
-void expect_error(const StartError& error, int number) {
-  EXPECT_EQ(error.code(), std::error_code(number, std::generic_category()))
-      << error.what();
-  EXPECT_THAT(error.what(), HasSubstr(std::generic_category().message(number)));
-  EXPECT_THAT(error.what(), HasSubstr("cannot "));
-}
-
-/// One limit of one process, for as long as this lives.
-class Limited {
- public:
-  using Resource = decltype(RLIMIT_AS);
-
-  Limited(pid_t process, Resource resource, std::uint64_t value)
-      : process_(process), resource_(resource) {
-    EXPECT_EQ(::prlimit(process, resource, nullptr, &before_), 0);
-    const rlimit limited{.rlim_cur = value, .rlim_max = before_.rlim_max};
-    EXPECT_EQ(::prlimit(process, resource, &limited, nullptr), 0);
-  }
-  ~Limited() { ::prlimit(process_, resource_, &before_, nullptr); }
-  Limited(const Limited&) = delete;
-  Limited& operator=(const Limited&) = delete;
-
- private:
-  pid_t process_;
-  Resource resource_;
-  rlimit before_{};
-};
-
 // --- Descriptors ---
-
-bool has_descriptor(pid_t process, int fd) {
-  std::error_code none;
-  const std::string link =
-      "/proc/" + std::to_string(process) + "/fd/" + std::to_string(fd);
-  return std::filesystem::is_symlink(link, none);
-}
-
-/// The limit that leaves `process` just so many free numbers below it.
-rlim_t limit_for(pid_t process, int free) {
-  int limit = 0;
-  for (; free > 0 || has_descriptor(process, limit); ++limit)
-    if (!has_descriptor(process, limit)) --free;
-  return static_cast<rlim_t>(limit);
-}
 
 /// Starts calls while `process` has 0, 1, 2... free descriptors, until one starts. Each
 /// that does not tells why, and the one after the relief starts.
@@ -245,13 +200,6 @@ TEST_F(Resources, OutOfDescriptorsTheForkServerStillEndsWhatWorkersLeaveBehind) 
 }
 
 // --- Memory ---
-
-std::uint64_t address_space_of(pid_t process) {
-  std::ifstream statm("/proc/" + std::to_string(process) + "/statm");
-  std::uint64_t pages = 0;
-  statm >> pages;
-  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
 
 constexpr std::uint64_t kMegabyte = std::uint64_t{1} << 20;
 

@@ -27,7 +27,7 @@ class FdLimit {
   /// Whether there are descriptors left for a worker to arrange its own, and to walk and
   /// kill the tree of one.
   static bool leaves_room() noexcept {
-    std::array<os::UniqueFd, 6> probes;
+    std::array<os::UniqueFd, 7> probes;
     for (os::UniqueFd& probe : probes) {
       probe = os::UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));
       if (!probe) return false;

@@ -2,11 +2,12 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <killable/detail/exception.hpp>
 #include <killable/detail/function_ref.hpp>
@@ -14,6 +15,7 @@
 
 #include "channel/bell.hpp"
 #include "channel/inbox.hpp"
+#include "channel/shared_memory.hpp"
 #include "channel/slot.hpp"
 #include "os/deadline.hpp"
 #include "os/errno_error.hpp"
@@ -21,6 +23,7 @@
 #include "wire/exec_format.hpp"
 #include "worker/clean_state.hpp"
 #include "worker/interruption.hpp"
+#include "worker/slot_space.hpp"
 #include "worker/standard_streams.hpp"
 #include "worker/title.hpp"
 
@@ -43,7 +46,8 @@ struct Worker {
 class Service {
  public:
   Service(Worker& worker, wire::CallNumber number,
-          const channel::WorkerInbox::Call& received);
+          const channel::WorkerInbox::Call& received, SlotSpace& space,
+          WorkerMemory& memory);
 
   void run();
   /// Commits the exception that is being handled, from before or outside the trampoline.
@@ -56,21 +60,26 @@ class Service {
 
   Worker& worker_;
   const wire::CallNumber number_;
+  SlotSpace& space_;
   detail::Source arguments_;
-  detail::FixedSink value_sink_;
+  ResultSink value_sink_;
   detail::FixedSink exception_sink_;
   detail::WorkerCall call_;
 };
 
 Service::Service(Worker& worker, wire::CallNumber number,
-                 const channel::WorkerInbox::Call& received)
+                 const channel::WorkerInbox::Call& received, SlotSpace& space,
+                 WorkerMemory& memory)
     : worker_(worker),
       number_(number),
+      space_(space),
       // The host is trusted; its arguments may take what memory there is.
       arguments_(received.arguments, std::numeric_limits<std::uint64_t>::max()),
-      value_sink_(worker.slot.result_memory().first(std::min<std::uint64_t>(
-          received.max_result_bytes, worker.slot.result_memory().size()))),
-      exception_sink_(worker.slot.result_memory()) {
+      value_sink_(worker.slot.result_memory(), space),
+      exception_sink_(
+          worker.slot.result_memory().first(detail::kMaxExceptionRecordBytes)) {
+  arguments_.set_attachments(memory);
+  value_sink_.set_attachments(memory);
   call_.context = this;
   call_.arguments = &arguments_;
   call_.value_sink = &value_sink_;
@@ -85,6 +94,10 @@ Service::Service(Worker& worker, wire::CallNumber number,
   };
   call_.end_unwound = [](void*) { interruption::end_unwound(); };
   call_.stop_token = [](void*) { return interruption::stop_token(); };
+  call_.memory_context = &space;
+  call_.make_memory = [](void* context, std::uint64_t bytes) {
+    return static_cast<SlotSpace*>(context)->make_array(bytes);
+  };
 }
 
 void Service::run() {
@@ -120,13 +133,17 @@ void Service::commit(wire::ResultKind kind, const detail::Sink& sink) {
   flush_standard_streams();
   call_.committed = true;
   os::fault_point(Fault::worker_before_commit);
-  worker_.slot.commit(
-      {.worker = worker_.id,
-       .number = number_,
-       .kind = kind,
-       .length = sink.size(),
-       .is_clean = worker_.clean_state && interruption::is_installed() &&
-                   worker_.clean_state->still_holds(interruption::own_threads())});
+  const std::uint64_t arrays_begin = space_.arrays_begin();
+  // Who holds an array of the slot keeps that memory from the next call.
+  const bool is_clean = !space_.has_arrays() && worker_.clean_state &&
+                        interruption::is_installed() &&
+                        worker_.clean_state->still_holds(interruption::own_threads());
+  worker_.slot.commit({.worker = worker_.id,
+                       .number = number_,
+                       .kind = kind,
+                       .length = sink.size(),
+                       .arrays_begin = kind == wire::ResultKind::value ? arrays_begin : 0,
+                       .is_clean = is_clean});
   os::fault_point(Fault::worker_after_commit);
   channel::ring(wire::kBellFd);
   os::fault_point(Fault::worker_after_bell);
@@ -138,11 +155,34 @@ void prepare() {
   flush_standard_streams();
 }
 
+std::vector<detail::MemoryPtr> take_memory(std::uint32_t count) {
+  if (count == 0) return {};
+  const os::SeqPacket socket{os::UniqueFd(wire::kMemoryFd)};
+  return channel::take_over(socket, count);
+}
+
 void begin(Worker& worker, const channel::WorkerInbox::Call& call) {
   ::close(wire::kSlotFd);
   ::close(wire::kInboxFd);
   set_title(call.is_last ? call.name : "killable-worker", "killable: " + call.name);
   if (!call.is_last) worker.clean_state.emplace();
+}
+
+void serve(Worker& worker, wire::CallNumber number,
+           const channel::WorkerInbox::Call& call) {
+  auto space = std::make_unique<SlotSpace>(worker.slot.memory(), call.max_result_bytes);
+  auto memory = std::make_unique<WorkerMemory>(take_memory(call.attached), *space);
+  if (number == 1)
+    begin(worker, call);
+  else
+    set_title("killable: " + call.name);
+  interruption::begin_call();
+  Service(worker, number, call, *space, *memory).run();
+  flush_standard_streams();
+  // Not through destructors: they would have to outlive the function's own threads.
+  if (call.is_last) ::_exit(0);
+  // Not from under those that hold arrays; this worker gets no other call.
+  if (space->has_arrays()) static_cast<void>(space.release());
 }
 
 [[noreturn]] void serve(Worker worker) {
@@ -152,15 +192,7 @@ void begin(Worker& worker, const channel::WorkerInbox::Call& call) {
   for (wire::CallNumber number = 1;; ++number) {
     const channel::WorkerInbox::Call call = worker.inbox.await_call(number);
     os::fault_point(Fault::worker_before_call);
-    if (number == 1)
-      begin(worker, call);
-    else
-      set_title("killable: " + call.name);
-    interruption::begin_call();
-    Service(worker, number, call).run();
-    flush_standard_streams();
-    // Not through destructors: they would have to outlive the function's own threads.
-    if (call.is_last) ::_exit(0);
+    serve(worker, number, call);
   }
 }
 
@@ -194,6 +226,7 @@ void refuse_call(wire::WorkerId id, const StartError& error) noexcept {
                  .number = 1,
                  .kind = wire::ResultKind::exception,
                  .length = sink.size(),
+                 .arrays_begin = 0,
                  .is_clean = false});
     channel::ring(wire::kBellFd);
   } catch (...) {

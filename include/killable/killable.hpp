@@ -9,4 +9,5 @@
 #include <killable/process_pool.hpp>
 #include <killable/report.hpp>
 #include <killable/runtime.hpp>
+#include <killable/shared_array.hpp>
 #include <killable/this_worker.hpp>

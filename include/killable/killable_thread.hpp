@@ -85,7 +85,8 @@ class KillableThread {
   /// Gives the call to a worker. Blocks until a worker exists, not until it runs; the
   /// first call of a program also starts the fork server. With KILLABLE_INLINE=1 in the
   /// environment it is run() instead.
-  /// Throws StartError, after which it may be tried again; std::logic_error if started.
+  /// Throws StartError, after which it may be tried again; std::logic_error if started;
+  /// in a worker CodecError for a SharedArray that it cannot pass on.
   void start() { call_.start(); }
 
   /// Runs the function here and now, in this process and thread: for a debugger. Options

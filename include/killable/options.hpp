@@ -33,8 +33,9 @@ struct Options {
   /// Time between SIGTERM and SIGKILL. Zero: SIGKILL at once. Must not be negative.
   std::chrono::milliseconds grace_period{100};
 
-  /// The largest encoded result, in bytes; a larger one is LimitExceeded. The memory that
-  /// decoding may take is bounded in proportion. At most PTRDIFF_MAX / 2.
+  /// The largest encoded result, in bytes, with the SharedArrays that the worker makes; a
+  /// larger one is LimitExceeded. The memory that decoding may take is bounded in
+  /// proportion. At most PTRDIFF_MAX / 2.
   std::size_t max_result_bytes = std::size_t{1} << 30;
 };
 

@@ -19,6 +19,7 @@ void fill(wire::InboxHeader& header, const OutgoingCall& call) noexcept {
   header.arguments_bytes = call.arguments.size();
   header.max_result_bytes = call.max_result_bytes;
   header.is_last = call.is_last ? 1 : 0;
+  header.attached = static_cast<std::uint16_t>(call.attached.size());
   header.name[call.name.copy(header.name, sizeof header.name - 1)] = '\0';
 }
 
@@ -77,7 +78,8 @@ WorkerInbox::Call WorkerInbox::await_call(wire::CallNumber number) const {
           .max_result_bytes = posted.max_result_bytes,
           .arguments = mapping_.bytes().subspan(wire::kInboxArgumentsOffset,
                                                 posted.arguments_bytes),
-          .is_last = posted.is_last != 0};
+          .is_last = posted.is_last != 0,
+          .attached = posted.attached};
 }
 
 const wire::InboxHeader& WorkerInbox::header() const noexcept {

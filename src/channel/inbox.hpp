@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include <killable/detail/shared_memory.hpp>
+
 #include "channel/mapping.hpp"
 #include "os/unique_fd.hpp"
 #include "wire/inbox_format.hpp"
@@ -16,7 +18,8 @@ struct OutgoingCall {
   std::string_view name;
   std::uint64_t max_result_bytes;
   std::span<const std::byte> arguments;
-  bool is_last = true;  ///< The worker exits after it.
+  bool is_last = true;                               ///< The worker exits after it.
+  std::span<const detail::MemoryPtr> attached = {};  ///< Of the SharedArrays among them.
 };
 
 /// The inbox of a worker that is there before its call, or for more than one. Not
@@ -69,6 +72,7 @@ class WorkerInbox {
     std::uint64_t max_result_bytes;
     std::span<const std::byte> arguments;  ///< In place.
     bool is_last;
+    std::uint32_t attached;  ///< How much memory comes beside them.
   };
 
   bool has_call(wire::CallNumber number) const noexcept;

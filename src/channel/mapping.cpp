@@ -36,11 +36,13 @@ Mapping::Mapping(Mapping&&) noexcept = default;
 Mapping& Mapping::operator=(Mapping&&) noexcept = default;
 Mapping::~Mapping() = default;
 
-Mapping::Mapping(int memfd, Access access, std::uint64_t size, const std::string& what) {
+Mapping::Mapping(int memfd, Access access, std::uint64_t size, const std::string& what,
+                 std::uint64_t offset) {
   if (size == 0) return;
   try {
     region_ = std::make_unique<Region>(interprocess::mapped_region(
-        Mappable{memfd}, mode_of(access), 0, static_cast<std::size_t>(size)));
+        Mappable{memfd}, mode_of(access), static_cast<interprocess::offset_t>(offset),
+        static_cast<std::size_t>(size)));
   } catch (const interprocess::interprocess_exception& error) {
     os::throw_errno(error.get_native_error(),
                     "map " + std::to_string(size) + " bytes of " + what);

@@ -14,9 +14,10 @@ class Mapping {
   enum class Access { read_only, read_write };
 
   Mapping() noexcept;
-  /// Maps `size` bytes of `memfd` from its beginning. Throws std::system_error that names
+  /// Maps `size` bytes of `memfd` from `offset`. Throws std::system_error that names
   /// `what`. See mmap(2).
-  Mapping(int memfd, Access access, std::uint64_t size, const std::string& what);
+  Mapping(int memfd, Access access, std::uint64_t size, const std::string& what,
+          std::uint64_t offset = 0);
   Mapping(Mapping&&) noexcept;
   Mapping& operator=(Mapping&&) noexcept;
   ~Mapping();

@@ -8,6 +8,8 @@
 
 #include <killable/errors.hpp>
 
+#include "channel/shared_memory.hpp"
+#include "os/deadline.hpp"
 #include "os/futex.hpp"
 #include "os/memfd.hpp"
 
@@ -19,18 +21,26 @@ namespace {
 /// enough for most results.
 constexpr std::uint64_t kWindowBytes = std::uint64_t{64} << 10;
 
-constexpr std::uint64_t kPageBytes = 4096;
-
 std::uint64_t slot_bytes(std::uint64_t max_result_bytes) {
   const std::uint64_t used =
       wire::kSlotResultOffset +
       std::max<std::uint64_t>(max_result_bytes, wire::kMinResultBytes);
-  return (used + kPageBytes - 1) / kPageBytes * kPageBytes;
+  return (used + wire::kArrayAlignment - 1) / wire::kArrayAlignment *
+         wire::kArrayAlignment;
 }
 
 wire::SlotHeader& header_of(const Mapping& mapping) {
   // Atomics that are lock-free are plain words, and fresh memfd memory is all zero.
   return *reinterpret_cast<wire::SlotHeader*>(mapping.bytes().data());
+}
+
+void check_arrays(const Committed& committed, std::uint64_t slot_bytes) {
+  const std::uint64_t begin = committed.arrays_begin;
+  if (begin == 0) return;
+  if (begin % wire::kArrayAlignment != 0 || begin > slot_bytes ||
+      begin < wire::kSlotResultOffset + committed.length)
+    throw ProtocolViolation("the worker committed arrays from " + std::to_string(begin) +
+                            " on in a slot of " + std::to_string(slot_bytes));
 }
 
 }  // namespace
@@ -56,7 +66,8 @@ std::optional<Committed> HostSlot::committed(wire::WorkerId worker,
       .kind = wire::ResultKind{header.kind.load(std::memory_order_relaxed)},
       .length = header.length.load(std::memory_order_relaxed),
       .committed_at_ns = header.committed_at_ns.load(std::memory_order_relaxed),
-      .is_clean = header.is_clean.load(std::memory_order_relaxed) == 1};
+      .is_clean = header.is_clean.load(std::memory_order_relaxed) == 1,
+      .arrays_begin = header.arrays_begin.load(std::memory_order_relaxed)};
   if (commit != wire::commit_word(worker, number))
     throw ProtocolViolation("the worker's commit word is not its own");
   if (copy.kind != wire::ResultKind::value && copy.kind != wire::ResultKind::exception)
@@ -66,14 +77,24 @@ std::optional<Committed> HostSlot::committed(wire::WorkerId worker,
     throw ProtocolViolation("the worker committed a result of " +
                             std::to_string(copy.length) + " bytes into a slot of " +
                             std::to_string(bytes_));
+  check_arrays(copy, bytes_);
   return copy;
 }
 
-std::span<const std::byte> HostSlot::result(const Committed& committed) {
+HostSlot::Result HostSlot::result(const Committed& committed) {
   const std::uint64_t end = wire::kSlotResultOffset + committed.length;
   if (end > mapping_.bytes().size())
     mapping_ = Mapping(memfd_.get(), Mapping::Access::read_only, end, "the result");
-  return mapping_.bytes().subspan(wire::kSlotResultOffset, committed.length);
+  if (committed.arrays_begin != 0 && !arrays_)
+    arrays_ = map_arrays(committed.arrays_begin);
+  return {.bytes = mapping_.bytes().subspan(wire::kSlotResultOffset, committed.length),
+          .arrays = arrays_};
+}
+
+detail::MemoryPtr HostSlot::map_arrays(std::uint64_t begin) {
+  Mapping mapping(memfd_.get(), Mapping::Access::read_write, bytes_ - begin,
+                  "the arrays of the result", begin);
+  return adopt_memory(std::move(memfd_), std::move(mapping), begin);
 }
 
 wire::CallNumber HostSlot::entered() const noexcept {
@@ -124,6 +145,7 @@ void WorkerSlot::commit(const Commit& commit) noexcept {
   wire::SlotHeader& header = header_of(mapping_);
   header.kind.store(static_cast<std::uint32_t>(commit.kind), std::memory_order_relaxed);
   header.length.store(commit.length, std::memory_order_relaxed);
+  header.arrays_begin.store(commit.arrays_begin, std::memory_order_relaxed);
   header.committed_at_ns.store(os::monotonic_ns(), std::memory_order_relaxed);
   header.is_clean.store(commit.is_clean ? 1 : 0, std::memory_order_relaxed);
   header.commit.store(wire::commit_word(commit.worker, commit.number),

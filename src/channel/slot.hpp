@@ -4,6 +4,8 @@
 #include <optional>
 #include <span>
 
+#include <killable/detail/shared_memory.hpp>
+
 #include "channel/mapping.hpp"
 #include "os/deadline.hpp"
 #include "os/unique_fd.hpp"
@@ -16,7 +18,8 @@ struct Committed {
   wire::ResultKind kind;
   std::uint64_t length;
   std::uint64_t committed_at_ns;
-  bool is_clean;  ///< The worker claims to be fit for another call.
+  bool is_clean;               ///< The worker claims to be fit for another call.
+  std::uint64_t arrays_begin;  ///< 0: it holds none.
 };
 
 /// The host's side of a slot: makes it, and believes nothing in it. Not thread-safe.
@@ -43,9 +46,15 @@ class HostSlot {
   /// `deadline`. Means something only after a SIGKILL of the host's own. Thread-safe.
   bool await_death(const os::Deadline& deadline) const noexcept;
 
-  /// The committed result, in place. Its bytes can change under the reader for as long as
-  /// any process of the worker lives. Throws std::system_error if it cannot be mapped.
-  std::span<const std::byte> result(const Committed& committed);
+  struct Result {
+    std::span<const std::byte> bytes;
+    detail::MemoryPtr arrays;  ///< All of the worker's, in one; null if there are none.
+  };
+
+  /// The committed result, in place; takes memfd() if arrays lie in it. Its bytes can
+  /// change under the reader for as long as any process of the worker lives. Throws
+  /// std::system_error if it cannot be mapped.
+  Result result(const Committed& committed);
 
   /// Gives the memory of large results back. Requires: nobody reads them any more.
   void trim() noexcept;
@@ -54,15 +63,21 @@ class HostSlot {
   void close_memfd() noexcept { memfd_.reset(); }
 
  private:
+  detail::MemoryPtr map_arrays(std::uint64_t begin);
+
   os::UniqueFd memfd_;
   std::uint64_t bytes_;
   Mapping mapping_;  ///< The beginning; more of it once a large result was asked for.
+  detail::MemoryPtr arrays_;
 };
 
 /// The worker's side.
 class WorkerSlot {
  public:
   WorkerSlot(int memfd, std::uint64_t bytes);
+
+  /// All of it.
+  std::span<std::byte> memory() const noexcept { return mapping_.bytes(); }
 
   /// Where the result is to be written.
   std::span<std::byte> result_memory() const noexcept;
@@ -71,12 +86,14 @@ class WorkerSlot {
   /// makes the page that every commit writes to, so that it need not.
   void announce_life() noexcept;
 
-  /// Publishes the first `length` bytes of it as the result of call `number`.
+  /// Publishes the first `length` bytes of it, and the arrays from `arrays_begin` on, as
+  /// the result of call `number`.
   struct Commit {
     wire::WorkerId worker;
     wire::CallNumber number;
     wire::ResultKind kind;
     std::uint64_t length;
+    std::uint64_t arrays_begin;  ///< 0: there are none.
     bool is_clean;
   };
   void commit(const Commit& commit) noexcept;

@@ -26,6 +26,11 @@ constexpr std::uint64_t kMemoryPerResultByte = 8;
 Call::Call(detail::CallRequest request)
     : request_(std::move(request)), owner_(::getpid()) {
   request_.options = checked(std::move(request_.options));
+  constexpr std::size_t kMost = detail::CallMemory::kMaxAttached;
+  const std::size_t attached = request_.memory->attached().size();
+  if (attached > kMost)
+    throw CodecError("cannot pass " + std::to_string(attached) +
+                     " SharedArrays to a call: the most is " + std::to_string(kMost));
 }
 
 std::chrono::nanoseconds Call::grace_period() const noexcept {

@@ -140,6 +140,8 @@ void FreshCall::let_go() noexcept {
   worker_->inbox.reset();
   worker_->channel.reset();
   if (!committed_) worker_->slot.reset();
+  // Without a value nobody can ask for the arrays any more.
+  if (state_ != State::returned) request_.memory.reset();
 }
 
 /// After a SIGKILL of this process's own: waits until none of the worker's code can run
@@ -275,9 +277,13 @@ detail::Source FreshCall::result() {
     throw_outcome(report, title(), request_.options);
   }
   const std::lock_guard lock(mutex_);
-  const auto bytes = inline_result_ ? inline_result_->sink.bytes() : slot_result();
-  detail::Source source(bytes, memory_budget());
+  const channel::HostSlot::Result result =
+      inline_result_ ? channel::HostSlot::Result{inline_result_->sink.bytes(), nullptr}
+                     : slot_result();
+  detail::Source source(result.bytes, memory_budget());
   if (state == State::threw) std::rethrow_exception(detail::decode_exception(source));
+  request_.memory->set_slot_arrays(result.arrays);
+  source.set_attachments(*request_.memory);
   return source;
 }
 
@@ -289,10 +295,10 @@ Report FreshCall::early_report() {
   return report;
 }
 
-std::span<const std::byte> FreshCall::slot_result() {
-  const auto bytes = worker_->slot->result(*committed_);
+channel::HostSlot::Result FreshCall::slot_result() {
+  const channel::HostSlot::Result result = worker_->slot->result(*committed_);
   worker_->slot->close_memfd();
-  return bytes;
+  return result;
 }
 
 void FreshCall::require_started() const {

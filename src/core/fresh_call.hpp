@@ -4,7 +4,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
 
 #include <killable/detail/bytes.hpp>
@@ -68,7 +67,7 @@ class FreshCall final : public Call {
   void let_go() noexcept;
   bool await_reaped(const os::Deadline& deadline);
   Report early_report();
-  std::span<const std::byte> slot_result();
+  channel::HostSlot::Result slot_result();
   void require_started() const;
   std::string title() const { return Call::title(report_.pid); }
 

@@ -71,7 +71,8 @@ bool FreshCall::try_launch(const std::shared_ptr<Session>& session) {
   std::optional<HostWorker> worker =
       session->start({.call = {.name = options.name,
                                .max_result_bytes = options.max_result_bytes,
-                               .arguments = request_.arguments->bytes()},
+                               .arguments = request_.arguments->bytes(),
+                               .attached = request_.memory->attached()},
                       .spawn = options.start_method == StartMethod::spawn,
                       .timeout = options.timeout,
                       .grace = grace_period()});

@@ -16,6 +16,8 @@ void FreshCall::run_inline() {
   detail::Source arguments(request_.arguments->bytes(),
                            std::numeric_limits<std::uint64_t>::max());
   detail::decode_function(arguments);  // The trampoline's name: it is at hand.
+  arguments.set_attachments(*request_.memory);
+  inline_result_->sink.set_attachments(*request_.memory);
 
   struct Context {
     detail::WorkerCall call;
@@ -46,6 +48,7 @@ void FreshCall::run_inline() {
   report_.wall = std::chrono::nanoseconds(left - entered);
   state_ =
       inline_result_->kind == wire::ResultKind::value ? State::returned : State::threw;
+  if (state_ == State::threw) request_.memory.reset();
   starting_ = false;
 }
 

@@ -40,6 +40,8 @@ Pool::Pool(PoolOptions options, std::shared_ptr<const detail::CallRequest> initi
       owner_(::getpid()),
       bell_(std::make_shared<const os::UniqueFd>(channel::make_bell())) {
   checked(options_.call);
+  if (initializer_ && !initializer_->memory->attached().empty())
+    throw std::invalid_argument("a pool's initializer cannot take a SharedArray");
   if (options_.queue_timeout && *options_.queue_timeout <= 0ns)
     throw std::invalid_argument("PoolOptions::queue_timeout must be positive");
 }
@@ -112,7 +114,8 @@ PoolCall& Pool::dequeue(PoolCall& call) {
 bool Pool::needs_own_worker(const PoolCall& call) const noexcept {
   return call.options().start_method == StartMethod::spawn ||
          call.options().max_result_bytes > options_.call.max_result_bytes ||
-         call.request().arguments->size() > kArgumentBytes;
+         call.request().arguments->size() > kArgumentBytes ||
+         !call.request().memory->attached().empty();
 }
 
 /// Whether a worker has it now.
@@ -185,13 +188,15 @@ std::optional<PoolOutcome> Pool::take_result(PoolWorker& worker, bool& is_clean)
   const bool is_value = committed->kind == wire::ResultKind::value;
   if (is_value && committed->length > worker.call->options().max_result_bytes)
     throw ProtocolViolation("the worker committed more than max_result_bytes");
-  const std::span<const std::byte> bytes = slot.result(*committed);
-  PoolOutcome outcome{.state = is_value ? State::returned : State::threw,
-                      .bytes = std::make_shared<const std::vector<std::byte>>(
-                          bytes.begin(), bytes.end())};
+  const auto [bytes, arrays] = slot.result(*committed);
+  PoolOutcome outcome{
+      .state = is_value ? State::returned : State::threw,
+      .bytes = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end()),
+      .arrays = arrays};
   slot.trim();
   if (worker.host.inbox) worker.host.inbox->trim();
-  is_clean = committed->is_clean;
+  // What lies in the slot is the call's, as long as anybody holds it.
+  is_clean = committed->is_clean && !arrays;
   return outcome;
 } catch (const ProtocolViolation& violation) {
   violate(worker, violation.what());

@@ -64,6 +64,8 @@ detail::Source PoolCall::result() {
   detail::Source source(*outcome_.bytes, memory_budget());
   if (outcome_.state == State::threw)
     std::rethrow_exception(detail::decode_exception(source));
+  request_.memory->set_slot_arrays(outcome_.arrays);
+  source.set_attachments(*request_.memory);
   return source;
 }
 

@@ -23,6 +23,7 @@ struct PoolOutcome {
   State state = State::running;
   Report report = {};
   std::shared_ptr<const std::vector<std::byte>> bytes = {};  ///< returned, threw
+  detail::MemoryPtr arrays = {};  ///< That the worker made, if there are any.
   std::exception_ptr failure =
       {};  ///< No worker was to be had, or it broke the protocol.
 };

@@ -40,6 +40,7 @@ detail::CallRequest copy_of(const detail::CallRequest& request) {
   arguments->write(request.arguments->bytes().data(), request.arguments->size());
   return {.options = request.options,
           .arguments = std::move(arguments),
+          .memory = std::make_unique<detail::CallMemory>(),
           .trampoline = request.trampoline,
           .captured = nullptr};
 }
@@ -207,7 +208,8 @@ void Pool::make_own_worker(Lock& lock, PoolCall& call) try {
   std::optional<HostWorker> made =
       session->start({.call = {.name = options.name,
                                .max_result_bytes = options.max_result_bytes,
-                               .arguments = call.request().arguments->bytes()},
+                               .arguments = call.request().arguments->bytes(),
+                               .attached = call.request().memory->attached()},
                       .spawn = options.start_method == StartMethod::spawn,
                       .timeout = options.timeout,
                       .grace = call.grace_period()});

@@ -13,6 +13,7 @@
 #include <killable/options.hpp>
 
 #include "channel/bell.hpp"
+#include "channel/shared_memory.hpp"
 #include "os/errno_error.hpp"
 
 namespace killable::core {
@@ -32,8 +33,10 @@ constexpr std::uint64_t kSpareArgumentBytes = (std::uint64_t{1} << 20) - 4096;
 /// What a spare's slot is made for.
 constexpr std::uint64_t kPlainResultBytes = Options().max_result_bytes;
 
+/// A spare could not be handed any memory.
 bool can_serve_as_spare(const Session::Request& request) noexcept {
-  return !request.spawn && request.call.max_result_bytes == kPlainResultBytes &&
+  return !request.spawn && request.call.attached.empty() &&
+         request.call.max_result_bytes == kPlainResultBytes &&
          request.call.arguments.size() <= kSpareArgumentBytes;
 }
 
@@ -116,7 +119,7 @@ Session::Asked Session::ask_to_wait(std::uint64_t inbox_capacity,
                                     std::uint64_t max_result_bytes) {
   Asked asked = make_asked(max_result_bytes);
   asked.inbox.emplace(inbox_capacity);
-  send_fork(asked, false, asked.inbox->memfd(), asked.inbox->bytes());
+  send_fork(asked, {.inbox = asked.inbox->memfd(), .bytes = asked.inbox->bytes()});
   asked.inbox->close_memfd();
   return asked;
 }
@@ -124,17 +127,24 @@ Session::Asked Session::ask_to_wait(std::uint64_t inbox_capacity,
 Session::Asked Session::ask_to_serve(const Request& request) {
   Asked asked = make_asked(request.call.max_result_bytes);
   const os::UniqueFd inbox = channel::make_filled_inbox(request.call);
-  send_fork(asked, request.spawn, inbox.get(), channel::filled_inbox_bytes(request.call));
+  const os::SeqPacket memory = channel::hand_over(request.call.attached);
+  send_fork(asked, {.inbox = inbox.get(),
+                    .bytes = channel::filled_inbox_bytes(request.call),
+                    .memory = memory.get(),
+                    .spawn = request.spawn});
   return asked;
 }
 
-void Session::send_fork(Asked& asked, bool spawn, int inbox, std::uint64_t inbox_bytes) {
-  const wire::Fork fork{.spawn = spawn ? 1u : 0u,
+void Session::send_fork(Asked& asked, const Delivery& delivery) {
+  const bool has_memory = delivery.memory != -1;
+  const wire::Fork fork{.spawn = delivery.spawn,
+                        .memory = has_memory,
                         .worker = asked.id,
                         .slot_bytes = asked.slot.bytes(),
-                        .inbox_bytes = inbox_bytes};
-  send(fork,
-       std::array{asked.slot.memfd(), inbox, asked.bell.get(), asked.worker_end.get()});
+                        .inbox_bytes = delivery.bytes};
+  const std::array fds{asked.slot.memfd(), delivery.inbox, asked.bell.get(),
+                       asked.worker_end.get(), delivery.memory};
+  send(fork, std::span(fds).first(has_memory ? 5 : 4));
   asked.worker_end.reset();
   records_.emplace(asked.id, Record{});
 }

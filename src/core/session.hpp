@@ -116,11 +116,18 @@ class Session {
   };
 
   static Asked make_asked(std::uint64_t max_result_bytes);
+  /// How a worker gets its call.
+  struct Delivery {
+    int inbox;
+    std::uint64_t bytes;  ///< Of the inbox.
+    int memory = -1;      ///< The socket with what is attached to the call, if it is.
+    bool spawn = false;
+  };
 
   std::optional<HostWorker> take_spare(Lock& lock);
   Asked ask_to_wait(std::uint64_t inbox_capacity, std::uint64_t max_result_bytes);
   Asked ask_to_serve(const Request& request);
-  void send_fork(Asked& asked, bool spawn, int inbox, std::uint64_t inbox_bytes);
+  void send_fork(Asked& asked, const Delivery& delivery);
   std::optional<HostWorker> await_worker(Lock& lock, Asked asked);
   void arm_from_entry(wire::WorkerId worker, const Request& request);
   void send_arm(wire::WorkerId worker, wire::TimeoutFrom from,

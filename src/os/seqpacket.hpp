@@ -50,7 +50,7 @@ class SeqPacket {
   /// Ends the connection for every holder of either end, while the number stays taken.
   void hang_up() const noexcept;
 
-  static constexpr std::size_t kMaxFds = 4;
+  static constexpr std::size_t kMaxFds = 5;
 
  private:
   UniqueFd fd_;

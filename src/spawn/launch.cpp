@@ -98,7 +98,8 @@ void execute(const std::string& image, int control) {
         .detach();
   } catch (const boost::system::system_error&) {
     // It was executed, but its handle could not be opened, which nobody needs: there is
-    // no descriptor for it, or a host that ignores SIGCHLD has reaped the process already.
+    // no descriptor for it, or a host that ignores SIGCHLD has reaped the process
+    // already.
   }
   // Also if it could not be executed: the launcher does not.
   if (launcher.pid > 0) reap(launcher.pid);

@@ -33,7 +33,8 @@ using CallNumber = std::uint32_t;
 
 struct InboxHeader {
   std::atomic<CallNumber> call;  ///< 0: none yet.
-  std::uint32_t is_last;         ///< 1: the worker exits after it. 0: it waits for more.
+  std::uint16_t is_last;         ///< 1: the worker exits after it. 0: it waits for more.
+  std::uint16_t attached;        ///< How much memory comes beside it: memory_format.hpp.
   std::uint64_t arguments_bytes;
   std::uint64_t max_result_bytes;
   char name[kNameBytes];  ///< Ends with a zero; cut if longer.

@@ -12,11 +12,13 @@
 ///
 ///   0      SlotHeader
 ///   128    the result: `length` bytes, an encoded value or an exception record
+///   ...
+///   from `arrays_begin` to the end: the SharedArrays that the worker made
 ///
 /// The worker writes the result, then kind, length and committed_at, and publishes
 /// `commit` last, with release order; then it rings the bell (an eventfd). The host loads
 /// `commit` with acquire order, copies the other fields once, checks the copies and uses
-/// only those.
+/// only those. The arrays it maps to be written, too: they are the caller's from then on.
 ///
 /// A hostile worker can write anything here at any time. It can commit garbage: the
 /// length is checked against the slot's size, and the decoder trusts no byte of the
@@ -43,12 +45,16 @@ struct SlotHeader {
   /// See get_robust_list(2).
   alignas(8) std::atomic<std::uint32_t> life;
   std::byte rest_of_mutex[kMutexBytes - sizeof(std::uint32_t)];
+  std::atomic<std::uint64_t> arrays_begin;  ///< 0: the result holds none.
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
 /// On the header's page, so that a small result takes no other. As aligned as any value.
 inline constexpr std::size_t kSlotResultOffset = 128;
 static_assert(sizeof(SlotHeader) <= kSlotResultOffset);
+
+/// Of each array, and so of arrays_begin, from the beginning of the slot: a page.
+inline constexpr std::uint64_t kArrayAlignment = 4096;
 
 /// Every slot has room for this much, however small max_result_bytes is: for exceptions.
 inline constexpr std::size_t kMinResultBytes = std::size_t{2} << 20;

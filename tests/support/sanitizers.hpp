@@ -28,6 +28,9 @@ inline constexpr int kThreadsOfAProcess = kThreadSanitizer ? 2 : 1;
 /// ThreadSanitizer lifts RLIMIT_AS in a program that is executed, and executes it again.
 inline constexpr bool kExecKeepsMemoryLimit = !kThreadSanitizer;
 
+/// ThreadSanitizer ends a fork of a process with threads that makes one of its own.
+inline constexpr bool kThreadsAfterFork = !kThreadSanitizer;
+
 /// ThreadSanitizer's clean-up of a cancelled pthread_cond_wait(3) takes it for granted
 /// that no signal handler is running, and aborts if the cancellation comes out of one.
 /// See CondMutexUnlockCtx and in_blocking_func in its tsan_interceptors_posix.cpp.

@@ -40,6 +40,7 @@
 ///                     its count
 ///   bitset            u8[N / 8 + 1], the first bit lowest
 ///   path              the string of its native form
+///   SharedArray       what shared_memory.hpp says
 ///   class with cereal functions
 ///                     what these write, in order; if nothing, a u8 0
 ///   size_tag          u64

@@ -11,6 +11,8 @@
 /// end. Both are plain memory; neither knows what a value is (archive.hpp does).
 namespace killable::detail {
 
+class Attachments;
+
 /// What bounds the nesting of a value, at either end, so that neither a cycle of pointers
 /// nor a hostile worker can overflow the stack.
 class Nested {
@@ -72,6 +74,10 @@ class Sink : public Nested {
   std::size_t size() const noexcept { return size_; }
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
 
+  /// Where SharedArrays are noted beside the bytes; null: they cannot be encoded here.
+  Attachments* attachments() const noexcept { return attachments_; }
+  void set_attachments(Attachments& attachments) noexcept { attachments_ = &attachments; }
+
  protected:
   Sink(std::byte* data, std::size_t capacity) : data_(data), capacity_(capacity) {}
   ~Sink() = default;
@@ -82,6 +88,9 @@ class Sink : public Nested {
   std::byte* data_;
   std::size_t size_ = 0;
   std::size_t capacity_;
+
+ private:
+  Attachments* attachments_ = nullptr;
 };
 
 /// A Sink in the heap.
@@ -133,6 +142,12 @@ class Source : public Nested {
 
   std::size_t remaining() const noexcept { return bytes_.size() - position_; }
 
+  /// Where the memory of SharedArrays is found; null: they cannot be decoded here.
+  const Attachments* attachments() const noexcept { return attachments_; }
+  void set_attachments(const Attachments& attachments) noexcept {
+    attachments_ = &attachments;
+  }
+
   /// Accounts for memory about to be allocated for `count` objects of `size` bytes.
   void charge(std::uint64_t count, std::uint64_t size) {
     if (size != 0 && count > memory_budget_ / size) fail_budget(count, size);
@@ -160,6 +175,7 @@ class Source : public Nested {
   std::size_t position_ = 0;
   std::uint64_t memory_budget_;
   std::uint64_t probe_budget_;
+  const Attachments* attachments_ = nullptr;
 };
 
 }  // namespace killable::detail

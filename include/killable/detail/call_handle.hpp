@@ -8,6 +8,7 @@
 #include <string>
 
 #include <killable/detail/bytes.hpp>
+#include <killable/detail/shared_memory.hpp>
 #include <killable/detail/worker_call.hpp>
 #include <killable/options.hpp>
 #include <killable/report.hpp>
@@ -24,6 +25,8 @@ struct CallRequest {
   Options options;
   /// The trampoline's name, the callable and the arguments, encoded.
   std::unique_ptr<HeapSink> arguments;
+  /// Of the SharedArrays among them.
+  std::unique_ptr<CallMemory> memory;
   Trampoline trampoline = nullptr;
   /// What a call by forked() has captured; only a fork of this process can run it.
   std::shared_ptr<void> captured;

@@ -65,8 +65,10 @@ CallRequest pack(Options options, F callable, Args&&... arguments) {
   using Traits = CallTraits<F, Args...>;
   CallRequest request{.options = std::move(options),
                       .arguments = std::make_unique<HeapSink>(),
+                      .memory = std::make_unique<CallMemory>(),
                       .trampoline = &trampoline<Traits>,
                       .captured = nullptr};
+  request.arguments->set_attachments(*request.memory);
   encode_function(*request.arguments, reinterpret_cast<AnyFunction>(request.trampoline));
   if constexpr (requires { callable.captured(); }) request.captured = callable.captured();
   encode_callable(*request.arguments, callable);

@@ -4,6 +4,7 @@
 #include <stop_token>
 
 #include <killable/detail/bytes.hpp>
+#include <killable/detail/shared_memory.hpp>
 
 /// The seam between a worker and the code of one call. The worker's main loop finds the
 /// call's trampoline by name and hands it a WorkerCall; the trampoline, instantiated in
@@ -12,10 +13,12 @@
 /// struct alone and never through a global.
 namespace killable::detail {
 
+using MakeMemory = MemoryPtr (*)(void* context, std::uint64_t bytes);
+
 enum class Entry : bool { cancellable, cooperative };
 
 struct WorkerCall {
-  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::uint32_t kVersion = 2;
 
   std::uint32_t version = kVersion;
   void* context = nullptr;  ///< Passed back to each function below.
@@ -36,6 +39,9 @@ struct WorkerCall {
   void (*end_unwound)(void* context) = nullptr;
   /// The call's token; asking for it makes the call cooperative.
   std::stop_token (*stop_token)(void* context) = nullptr;
+  /// Memory for a SharedArray, in the slot; null: the process makes its own.
+  MakeMemory make_memory = nullptr;
+  void* memory_context = nullptr;
 };
 
 /// What the worker's main loop calls.
