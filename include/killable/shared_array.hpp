@@ -57,6 +57,7 @@ class SharedArray {
                 "the elements of a SharedArray can change at any time, so they are of a "
                 "type that is a value whatever its bytes are: numbers but no bool, "
                 "enumerations, and arrays and plain aggregates of them");
+  static_assert(alignof(T) <= 4096, "the memory of a SharedArray begins at a page");
 
  public:
   using element_type = T;
