@@ -282,6 +282,48 @@ TEST_F(PoolEnds, AWorkerIsReplacedAfterItsNumberOfCalls) {
   EXPECT_NE(workers[3], workers[6]);
 }
 
+/// Tells of its destruction in a worker, which comes after the result.
+struct SignalsItsEnd {
+  std::string file;
+
+  SignalsItsEnd() = default;
+  explicit SignalsItsEnd(std::string to) : file(std::move(to)) {}
+  SignalsItsEnd(SignalsItsEnd&& other) noexcept : file(std::exchange(other.file, {})) {}
+  SignalsItsEnd& operator=(SignalsItsEnd&&) = delete;
+  ~SignalsItsEnd() {
+    if (!file.empty() && this_worker::inside()) signal_file(file);
+  }
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(file);
+  }
+};
+
+TEST_F(PoolEnds, AWorkerThatIsReplacedDestroysWhatItsLastCallHas) {
+  const auto leave_a_child = [](const SignalsItsEnd&) {
+    if (::fork() == 0) sleep_for_ever();
+  };
+  ProcessPool pool({.workers = 1, .max_calls_per_worker = 2});
+  pool.submit(leave_a_child, SignalsItsEnd(path("changed"))).getResult();
+  await_file(path("changed"));
+  pool.submit(::getpid).getResult();
+  pool.submit([](const SignalsItsEnd&) {}, SignalsItsEnd(path("last"))).getResult();
+  await_file(path("last"));
+}
+
+TEST_F(PoolEnds, AStopThatIsRequestedInTheQueueReachesTheCall) {
+  ProcessPool pool({.workers = 1});
+  auto running = pool.submit(announce_and_wait, path("running"), path("go"));
+  await_pid(path("running"));
+  auto queued = pool.submit([](std::stop_token token) {
+    while (!token.stop_requested()) std::this_thread::sleep_for(1ms);
+    return 7;
+  });
+  EXPECT_TRUE(queued.request_stop());
+  signal_file(path("go"));
+  EXPECT_EQ(queued.getResult(), 7);
+}
+
 TEST_F(PoolEnds, AWorkerThatHasGrownTooLargeIsReplaced) {
   ProcessPool pool({.workers = 1, .max_worker_memory_bytes = std::uint64_t{100} << 20});
   const pid_t worker = pool.submit(::getpid).getResult();

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -120,6 +121,29 @@ TEST_F(Pool, AViewIsSeenInPlaceAndAResultThatIsTooLargeIsALimitExceeded) {
   auto large = pool.submit([](int n) { return std::string(std::size_t(n), 'x'); }, 2000);
   EXPECT_THROW(large.getResult(), LimitExceeded);
   EXPECT_EQ(pool.submit(twice, 1).getResult(), 2);
+}
+
+TEST_F(Pool, ASharedArrayIsSeenByHostAndWorker) {
+  ProcessPool pool({.workers = 1});
+  SharedArray<int> array(1000);
+  auto write = pool.submit([](SharedArray<int> passed) { passed[999] = 7; }, array);
+  write.getResult();
+  EXPECT_EQ(array[999], 7);
+}
+
+TEST_F(Pool, AnArrayThatACallReturnsIsNotTouchedByTheNext) {
+  ProcessPool pool({.workers = 1});
+  const auto make = [](int value) {
+    SharedArray<int> made(1000);
+    std::ranges::fill(made, value);
+    return made;
+  };
+  std::vector<SharedArray<int>> arrays;
+  for (int i = 0; i < 5; ++i) arrays.push_back(pool.submit(make, i).getResult());
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(arrays[std::size_t(i)][0], i);
+    EXPECT_EQ(arrays[std::size_t(i)][999], i);
+  }
 }
 
 TEST_F(Pool, ACallOfAnotherKindHasAWorkerOfItsOwn) {

@@ -168,6 +168,11 @@ void leave() noexcept {
   phase.store(Phase::finishing);
 }
 
+void end_call() noexcept {
+  phase.store(Phase::idle);
+  if (sigterm_came.load()) die_of_sigterm();
+}
+
 std::stop_token stop_token() { return provide_stop_source().get_token(); }
 
 int own_threads() noexcept { return has_stop_thread ? 1 : 0; }

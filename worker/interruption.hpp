@@ -31,6 +31,9 @@ void begin_call();
 void enter(detail::Entry entry);
 void leave() noexcept;
 
+/// Everything of the call is over: SIGTERM ends the process, also one that came before.
+void end_call() noexcept;
+
 /// The call's token; makes a cancellable call cooperative.
 std::stop_token stop_token();
 

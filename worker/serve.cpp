@@ -40,6 +40,7 @@ struct Worker {
   channel::WorkerInbox inbox;
   /// Before the first call, if there is to be another.
   std::optional<CleanState> clean_state = {};
+  bool is_clean = true;  ///< After the call before: fit for another.
 };
 
 /// The worker's side of the WorkerCall that the trampoline is handed.
@@ -135,15 +136,15 @@ void Service::commit(wire::ResultKind kind, const detail::Sink& sink) {
   os::fault_point(Fault::worker_before_commit);
   const std::uint64_t arrays_begin = space_.arrays_begin();
   // Who holds an array of the slot keeps that memory from the next call.
-  const bool is_clean = !space_.has_arrays() && worker_.clean_state &&
-                        interruption::is_installed() &&
-                        worker_.clean_state->still_holds(interruption::own_threads());
+  worker_.is_clean = !space_.has_arrays() && worker_.clean_state &&
+                     interruption::is_installed() &&
+                     worker_.clean_state->still_holds(interruption::own_threads());
   worker_.slot.commit({.worker = worker_.id,
                        .number = number_,
                        .kind = kind,
                        .length = sink.size(),
                        .arrays_begin = kind == wire::ResultKind::value ? arrays_begin : 0,
-                       .is_clean = is_clean});
+                       .is_clean = worker_.is_clean});
   os::fault_point(Fault::worker_after_commit);
   channel::ring(wire::kBellFd);
   os::fault_point(Fault::worker_after_bell);
@@ -176,13 +177,15 @@ void serve(Worker& worker, wire::CallNumber number,
     begin(worker, call);
   else
     set_title("killable: " + call.name);
+  // The last one need not leave anything as it was.
+  if (call.is_last) worker.clean_state.reset();
   interruption::begin_call();
   Service(worker, number, call, *space, *memory).run();
   flush_standard_streams();
-  // Not through destructors: they would have to outlive the function's own threads.
-  if (call.is_last) ::_exit(0);
-  // Not from under those that hold arrays; this worker gets no other call.
-  if (space->has_arrays()) static_cast<void>(space.release());
+  // Not through destructors: they would have to outlive the function's own threads, and
+  // the arrays that it holds.
+  if (!worker.is_clean) ::_exit(0);
+  interruption::end_call();
 }
 
 [[noreturn]] void serve(Worker worker) {

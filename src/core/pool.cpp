@@ -56,8 +56,7 @@ std::size_t Pool::capacity() const noexcept {
 
 bool Pool::is_elsewhere() const noexcept { return owner_ != ::getpid(); }
 
-// --- From submit() to a worker
-// -------------------------------------------------------------
+// --- From submit() to a worker ---
 
 std::shared_ptr<Call> Pool::submit(detail::CallRequest request) {
   if (is_elsewhere())
@@ -95,8 +94,10 @@ void Pool::enqueue(PoolCall& call) {
 
 void Pool::require_room() const {
   if (options_.max_queued == 0) return;
-  // A call that an idle worker, or one that can be made, will take does not wait.
-  const std::size_t takers = idle_.size() + (limit_ - std::min(limit_, workers_.size()));
+  // A call that a worker, or one that can be made, will take at once does not wait.
+  const auto busy = static_cast<std::size_t>(std::ranges::count_if(
+      workers_, [](const auto& worker) { return worker->phase == Phase::busy; }));
+  const std::size_t takers = limit_ - std::min(limit_, busy);
   if (queue_.size() >= options_.max_queued + takers)
     throw QueueFull("cannot submit: " + std::to_string(queue_.size()) +
                     " calls wait for a worker");
@@ -106,8 +107,10 @@ PoolCall& Pool::dequeue(PoolCall& call) {
   queue_.erase(call.place_);
   call.phase_ = PoolCall::Phase::running;
   call.started_at_ = os::Clock::now();
-  waits_.add(call.started_at_ - call.submitted_at_);
-  ++running_;
+  if (call.is_users()) {
+    waits_.add(call.started_at_ - call.submitted_at_);
+    ++running_;
+  }
   return call;
 }
 
@@ -152,7 +155,8 @@ void Pool::give(PoolWorker& worker, PoolCall& call) {
   worker.host.inbox->post({.name = options.name,
                            .max_result_bytes = options.max_result_bytes,
                            .arguments = call.request().arguments->bytes(),
-                           .is_last = false});
+                           .is_last = worker.calls == options_.max_calls_per_worker});
+  if (call.stop_requested_) stop(worker);
   // Who waits for the call can lead now.
   changed_.notify_all();
 }
@@ -166,8 +170,7 @@ void Pool::make_idle(PoolWorker& worker) {
   wake();  // It has to make room for a worker of another kind.
 }
 
-// --- From a result to the next call
-// --------------------------------------------------------
+// --- From a result to the next call ---
 
 /// Takes in the result of a busy worker, and gives it its next call. False: there is no
 /// result yet.
@@ -212,18 +215,15 @@ void Pool::finish(PoolWorker& worker, bool is_clean) {
   worker.call = nullptr;
   if (worker.phase == Phase::dying) return;
   if (was_initializer && worker.initializer) take_initializer_outcome(worker);
-  if (!may_go_on(worker, is_clean)) {
-    // One that was to serve one call exits by itself.
-    return retire(worker,
-                  worker.is_reusable() ? wire::EndMode::kill : wire::EndMode::release);
-  }
+  if (!is_clean) return retire(worker, wire::EndMode::release);  // It exits by itself.
+  if (!may_go_on(worker)) return retire(worker, wire::EndMode::kill);
   if (!std::exchange(worker.is_armed, false)) return make_idle(worker);
   worker.phase = Phase::disarming;
   worker.session->disarm(worker.host.id);
 }
 
-bool Pool::may_go_on(const PoolWorker& worker, bool is_clean) const {
-  return is_clean && !worker.is_condemned && worker.is_reusable() &&
+bool Pool::may_go_on(const PoolWorker& worker) const {
+  return !worker.is_condemned && worker.is_reusable() &&
          worker.number() < wire::kMaxCalls &&
          (options_.max_calls_per_worker == 0 ||
           worker.calls < options_.max_calls_per_worker) &&
@@ -234,7 +234,8 @@ bool Pool::may_go_on(const PoolWorker& worker, bool is_clean) const {
 void Pool::retire(PoolWorker& worker, wire::EndMode mode) {
   if (worker.phase == Phase::idle) std::erase(idle_, &worker);
   worker.phase = Phase::dying;
-  worker.session->end(worker.host.id, mode, 0ns);
+  // What its call leaves to be destroyed gets as long as that of a fresh worker.
+  worker.session->end(worker.host.id, mode, os::saturated(options_.call.grace_period));
   wake();
 }
 
@@ -243,30 +244,31 @@ void Pool::violate(PoolWorker& worker, const std::string& how) {
   PoolCall& call = *worker.call;
   call.outcome_.failure =
       std::make_exception_ptr(ProtocolViolation(call.title() + ": " + how));
-  retire(worker, wire::EndMode::kill);
+  worker.phase = Phase::dying;
+  worker.session->end(worker.host.id, wire::EndMode::kill, 0ns);
+  wake();
 }
 
 void Pool::resolve(PoolCall& call, PoolOutcome outcome) {
   const os::Clock::time_point now = os::Clock::now();
-  if (call.phase_ == PoolCall::Phase::running) {
+  if (call.phase_ == PoolCall::Phase::running && call.is_users()) {
     --running_;
     runs_.add(now - call.started_at_);
-    if (outcome.bytes) outcome.report.wall = now - call.started_at_;
   }
+  if (outcome.bytes) outcome.report.wall = now - call.started_at_;
   outcome.report.state = outcome.state;
   outcome.report.pid = call.pid_;
   if (call.outcome_.failure) outcome.failure = call.outcome_.failure;
   call.phase_ = PoolCall::Phase::done;
   call.worker_ = nullptr;
   call.outcome_ = std::move(outcome);
-  ++completed_;
+  if (call.is_users()) ++completed_;
   for (const auto& watcher : watchers_)
     if (const auto bell = watcher.lock()) channel::ring(bell->get());
   changed_.notify_all();
 }
 
-// --- What a call asks for itself
-// -----------------------------------------------------------
+// --- What a call asks for itself ---
 
 bool Pool::join(PoolCall& call, const os::Deadline& deadline) {
   Lock lock(mutex_);
@@ -300,7 +302,7 @@ void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
   if (fds[0].revents != 0) {
     channel::silence(worker.host.watch->bell.get());
     if (collect(worker)) return;
-    if (++worker.false_rings > kMaxFalseRings)
+    if (worker.call != nullptr && ++worker.false_rings > kMaxFalseRings)
       violate(worker, "the worker rings without a result");
   }
   // Somebody else may be waiting for the same call, and what led to here may be for the
@@ -334,12 +336,14 @@ bool Pool::request_stop(PoolCall& call) {
   const Lock lock(mutex_);
   if (call.phase_ == PoolCall::Phase::done || call.stop_requested_) return false;
   call.stop_requested_ = true;
-  if (PoolWorker* worker = call.worker_) {
-    // Its next call would find the stop of this one.
-    worker->is_condemned = true;
-    worker->host.request_stop();
-  }
+  if (call.worker_ != nullptr) stop(*call.worker_);
   return true;
+}
+
+void Pool::stop(PoolWorker& worker) {
+  // Its next call would find the stop of this one.
+  worker.is_condemned = true;
+  worker.host.request_stop();
 }
 
 void Pool::end(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
@@ -366,8 +370,7 @@ void Pool::end_running(PoolCall& call, wire::EndMode mode, nanoseconds grace) no
   }
 }
 
-// --- Of all calls
-// --------------------------------------------------------------------------
+// --- Of all calls ---
 
 void Pool::kill_all() noexcept {
   const Lock lock(mutex_);

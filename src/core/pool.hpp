@@ -72,8 +72,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   bool collect(PoolWorker& worker);
   std::optional<PoolOutcome> take_result(PoolWorker& worker, bool& is_clean);
   void finish(PoolWorker& worker, bool is_clean);
-  bool may_go_on(const PoolWorker& worker, bool is_clean) const;
+  bool may_go_on(const PoolWorker& worker) const;
   void retire(PoolWorker& worker, wire::EndMode mode);
+  static void stop(PoolWorker& worker);
   void violate(PoolWorker& worker, const std::string& how);
   void resolve(PoolCall& call, PoolOutcome outcome);
   void lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline);
@@ -83,6 +84,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   // The pool's thread: pool_thread.cpp.
   void serve();
+  void take_turn(Lock& lock);
   bool has_work() const noexcept;
   void tend(PoolWorker& worker);
   void dismiss(PoolWorker& worker);

@@ -52,6 +52,8 @@ class PoolCall final : public Call {
   /// For the pool, which takes it under its lock.
   const detail::CallRequest& request() const noexcept { return request_; }
   std::string title() const { return Call::title(pid_); }
+  /// And not the pool's own, an initializer.
+  bool is_users() const noexcept { return pool_ != nullptr; }
 
   enum class Phase { queued, running, done };
 

@@ -50,14 +50,24 @@ detail::CallRequest copy_of(const detail::CallRequest& request) {
 void Pool::serve() {
   Lock lock(mutex_);
   while (has_work()) {
-    for (const auto& worker : workers_) tend(*worker);
-    remove_buried();
-    expire_queue();
-    grow(lock);
-    poll(lock);
+    try {
+      take_turn(lock);
+    } catch (const std::exception&) {
+      // Short of memory, which may be back in a moment.
+      if (!lock.owns_lock()) lock.lock();
+      changed_.wait_for(lock, kRetryPause);
+    }
   }
   thread_ended_ = true;
   changed_.notify_all();
+}
+
+void Pool::take_turn(Lock& lock) {
+  for (const auto& worker : workers_) tend(*worker);
+  remove_buried();
+  expire_queue();
+  grow(lock);
+  poll(lock);
 }
 
 bool Pool::has_work() const noexcept {
@@ -107,7 +117,7 @@ void Pool::end_call_of_dead(PoolWorker& worker, const std::optional<wire::Ended>
     ++call.attempts_;
     call.worker_ = nullptr;
     call.phase_ = PoolCall::Phase::queued;
-    --running_;
+    if (call.is_users()) --running_;
     call.place_ = queue_.insert(queue_.begin(), &call);
     return;
   }
@@ -147,8 +157,7 @@ void Pool::fail_queue(const PoolOutcome& outcome) {
   }
 }
 
-// --- New workers
-// ---------------------------------------------------------------------------
+// --- New workers ---
 
 void Pool::grow(Lock& lock) {
   while (!queue_.empty() && !broken_ && (!retry_ || retry_->passed())) {
@@ -232,6 +241,9 @@ void Pool::make_own_worker(Lock& lock, PoolCall& call) try {
 } catch (const std::system_error& error) {
   if (!lock.owns_lock()) lock.lock();
   resolve(call, {.state = State::threw, .failure = start_error(call.title(), error)});
+} catch (const std::exception&) {
+  if (!lock.owns_lock()) lock.lock();
+  resolve(call, {.state = State::threw, .failure = std::current_exception()});
 }
 
 void Pool::fail_to_make_worker(const std::system_error& error) {
@@ -245,8 +257,7 @@ void Pool::fail_to_make_worker(const std::system_error& error) {
   resolve(call, {.state = State::threw, .failure = start_error(call.title(), error)});
 }
 
-// --- Waiting
-// -------------------------------------------------------------------------------
+// --- Waiting ---
 
 void Pool::expire_queue() {
   if (!options_.queue_timeout) return;
