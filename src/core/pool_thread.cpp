@@ -67,7 +67,7 @@ void Pool::take_turn(Lock& lock) {
   remove_buried();
   expire_queue();
   grow(lock);
-  poll(lock);
+  if (has_work()) poll(lock);
 }
 
 bool Pool::has_work() const noexcept {
