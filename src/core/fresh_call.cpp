@@ -154,10 +154,11 @@ bool FreshCall::await_last_instruction() {
   if (state_ != State::running || !is_doomed_ || violation_) return false;
   const std::shared_ptr<channel::HostSlot> slot = worker_->slot;
   const std::shared_ptr<Watch> watch = worker_->watch;
+  const pid_t pid = report_.pid;
   lock.unlock();
   // As long as it has not ended it cannot have been reaped: the pid is still its own.
-  if (!slot->await_death(os::Deadline::in(kPatience)) ||
-      !os::children_of(report_.pid).empty() || watch->pidfd.has_ended())
+  if (!slot->await_death(os::Deadline::in(kPatience)) || !os::children_of(pid).empty() ||
+      watch->pidfd.has_ended())
     return false;
   lock.lock();
   if (state_ != State::running) return true;
