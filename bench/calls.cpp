@@ -127,13 +127,6 @@ void kill_large_worker(benchmark::State& state, const std::string& name) {
   }
 }
 
-void add(const char* name, int iterations,
-         void (*run)(benchmark::State&, const std::string&)) {
-  benchmark::RegisterBenchmark(name, [=](benchmark::State& state) { run(state, name); })
-      ->UseManualTime()
-      ->Iterations(iterations);
-}
-
 }  // namespace
 
 void register_calls() {

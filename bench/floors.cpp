@@ -187,16 +187,6 @@ void futex_round_trip(benchmark::State& state, const std::string& name, bool apa
       [&] { await(words->there, ++turn), post(words->back, turn); });
 }
 
-template <class... Arguments>
-void add(const std::string& name, int iterations,
-         void (*run)(benchmark::State&, const std::string&, Arguments...),
-         std::type_identity_t<Arguments>... arguments) {
-  benchmark::RegisterBenchmark(
-      name.c_str(), [=](benchmark::State& state) { run(state, name, arguments...); })
-      ->UseManualTime()
-      ->Iterations(iterations);
-}
-
 }  // namespace
 
 void register_floors() {

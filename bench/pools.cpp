@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "processors.hpp"
@@ -104,16 +103,6 @@ void two_copies(benchmark::State& state, const std::string& name) {
     benchmark::ClobberMemory();
     stopwatch.stop();
   }
-}
-
-template <class... Arguments>
-void add(const std::string& name, int iterations,
-         void (*run)(benchmark::State&, const std::string&, Arguments...),
-         std::type_identity_t<Arguments>... arguments) {
-  benchmark::RegisterBenchmark(
-      name.c_str(), [=](benchmark::State& state) { run(state, name, arguments...); })
-      ->UseManualTime()
-      ->Iterations(iterations);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <map>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace killable::bench {
@@ -53,6 +54,17 @@ class Stopwatch {
 
 /// Each event is measured on its own, with the processors idle before it.
 inline constexpr std::chrono::milliseconds kPause{1};
+
+/// Registers a benchmark that calls `run(state, name, arguments...)`.
+template <class... Arguments>
+void add(const std::string& name, int iterations,
+         void (*run)(benchmark::State&, const std::string&, Arguments...),
+         std::type_identity_t<Arguments>... arguments) {
+  benchmark::RegisterBenchmark(
+      name.c_str(), [=](benchmark::State& state) { run(state, name, arguments...); })
+      ->UseManualTime()
+      ->Iterations(iterations);
+}
 
 void register_floors();
 void register_calls();

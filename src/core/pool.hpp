@@ -45,7 +45,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::size_t capacity() const noexcept;
   bool is_elsewhere() const noexcept;
 
-  // What a PoolCall asks for itself.
+  // What a PoolCall asks for itself: pool_waiting.cpp.
   bool join(PoolCall& call, const os::Deadline& deadline);
   void end(PoolCall& call, wire::EndMode mode, std::chrono::nanoseconds grace) noexcept;
   bool request_stop(PoolCall& call);

@@ -1,0 +1,122 @@
+#include <poll.h>
+#include <signal.h>
+
+#include <array>
+#include <exception>
+
+#include "channel/bell.hpp"
+#include "core/pool.hpp"
+
+/// What a call asks of its pool: to be waited for, looked at, stopped and ended.
+namespace killable::core {
+
+namespace {
+
+using std::chrono::nanoseconds;
+
+/// A worker may ring for a result that was taken in before it rang, but not for ever.
+constexpr int kMaxFalseRings = 1000;
+
+}  // namespace
+
+bool Pool::join(PoolCall& call, const os::Deadline& deadline) {
+  Lock lock(mutex_);
+  while (call.phase_ != PoolCall::Phase::done) {
+    PoolWorker* const worker = call.worker_;
+    if (worker != nullptr && !worker->is_led && !worker->is_dead) {
+      if (collect(*worker)) return true;
+      if (deadline.passed()) return false;
+      lead(lock, *worker, deadline);
+    } else if (deadline.passed()) {
+      return false;
+    } else if (deadline.is_never()) {
+      changed_.wait(lock);
+    } else {
+      changed_.wait_until(lock, deadline.instant());
+    }
+  }
+  return true;
+}
+
+void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
+  std::array<pollfd, 2> fds{
+      pollfd{.fd = worker.host.watch->bell.get(), .events = POLLIN, .revents = 0},
+      pollfd{.fd = worker.host.watch->pidfd.get(), .events = POLLIN, .revents = 0}};
+  worker.is_led = true;
+  lock.unlock();
+  os::poll_until(fds, deadline);
+  lock.lock();
+  worker.is_led = false;
+  if (fds[1].revents != 0) worker.is_dead = true;
+  if (fds[0].revents != 0) {
+    channel::silence(worker.host.watch->bell.get());
+    if (collect(worker)) return;
+    if (worker.call != nullptr && ++worker.false_rings > kMaxFalseRings)
+      violate(worker, "the worker rings without a result");
+  }
+  // Somebody else may be waiting for the same call, and what led to here may be for the
+  // thread to see to.
+  changed_.notify_all();
+  wake();
+}
+
+PoolOutcome Pool::look_at(PoolCall& call) {
+  const Lock lock(mutex_);
+  if (call.worker_ != nullptr && !call.worker_->is_led) collect(*call.worker_);
+  return call.phase_ == PoolCall::Phase::done ? call.outcome_ : PoolOutcome{};
+}
+
+pid_t Pool::pid_of(const PoolCall& call) {
+  const Lock lock(mutex_);
+  return call.pid_;
+}
+
+bool Pool::watch(PoolCall& call, WaitSet& wait_set) {
+  if (look_at(call).state != State::running) return false;
+  const Lock lock(mutex_);
+  if (call.phase_ == PoolCall::Phase::done) return false;
+  std::erase_if(watchers_, [](const auto& watcher) { return watcher.expired(); });
+  watchers_.push_back(wait_set.bell());
+  wake();
+  return true;
+}
+
+bool Pool::request_stop(PoolCall& call) {
+  const Lock lock(mutex_);
+  if (call.phase_ == PoolCall::Phase::done || call.stop_requested_) return false;
+  call.stop_requested_ = true;
+  if (call.worker_ != nullptr) stop(*call.worker_);
+  return true;
+}
+
+void Pool::stop(PoolWorker& worker) {
+  // Its next call would find the stop of this one.
+  worker.is_condemned = true;
+  worker.host.request_stop();
+}
+
+void Pool::end(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
+  const Lock lock(mutex_);
+  if (call.phase_ == PoolCall::Phase::running) return end_running(call, mode, grace);
+  if (call.phase_ != PoolCall::Phase::queued) return;
+  queue_.erase(call.place_);
+  resolve(call, {.state = State::killed});
+}
+
+void Pool::end_running(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
+  PoolWorker* const worker = call.worker_;
+  if (worker == nullptr) {
+    call.pending_end_ = wire::End{.mode = mode, .worker = 0, .grace_ns = grace.count()};
+    return;
+  }
+  // From now on it gets no other call, which this could hit.
+  worker->is_condemned = true;
+  try {
+    if (!collect(*worker)) worker->session->end(worker->host.id, mode, grace);
+  } catch (const std::exception&) {
+    // No memory to queue the message. Without a grace period, but no survivor.
+    worker->host.watch->pidfd.send_signal(SIGKILL);
+  }
+}
+
+}  // namespace killable::core
