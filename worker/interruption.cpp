@@ -20,6 +20,9 @@
 #include "wire/exec_format.hpp"
 #include "worker/standard_streams.hpp"
 
+/// AddressSanitizer's, in a program that is built with it.
+extern "C" [[gnu::weak]] void __asan_handle_no_return();
+
 namespace killable::worker::interruption {
 
 namespace {
@@ -60,7 +63,12 @@ void on_sigterm(int) {
   sigterm_came.store(true);
   switch (phase.load()) {
     case Phase::idle: die_of_sigterm();
-    case Phase::cancellable: ::pthread_cancel(call_thread); break;
+    case Phase::cancellable:
+      // It marks the surroundings of local variables, and does not know that the frames
+      // which the unwinding leaves are gone: destructors would seem to overrun them.
+      if (__asan_handle_no_return != nullptr) __asan_handle_no_return();
+      ::pthread_cancel(call_thread);
+      break;
     case Phase::cooperative: channel::ring(stop_bell.load()); break;
     case Phase::finishing: break;
   }
