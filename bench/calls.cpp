@@ -31,9 +31,9 @@ Seconds timed_call(StartMethod start_method) {
 }
 
 void with_spare(benchmark::State& state, const std::string& name) {
-  warm_up();
   Stopwatch stopwatch(state, name);
   for (auto _ : state) {
+    warm_up();  // A fork may take longer than the pause.
     std::this_thread::sleep_for(kPause);
     stopwatch.add(timed_call(StartMethod::fork_server));
   }
