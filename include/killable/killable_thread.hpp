@@ -135,6 +135,8 @@ class KillableThread {
   /// a result beyond Options::max_result_bytes; CodecError or ProtocolViolation for a
   /// worker that wrote nonsense; StartError if the worker could not find the function;
   /// std::logic_error if not started.
+  /// After kill(0ms) it need not wait for as long as join(): until none of the worker's
+  /// code can run. What Killed::report() lacks then, report() waits for.
   R getResult() const {
     detail::Source source = call_.result();
     if constexpr (!std::is_void_v<R>) return detail::decode_whole<R>(source);

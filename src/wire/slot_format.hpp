@@ -39,7 +39,7 @@ struct SlotHeader {
   std::atomic<CallNumber> entered;      ///< The last call whose function was entered.
   /// A robust mutex of the worker's, which its thread holds for as long as it lives. The
   /// kernel clears the first word and wakes who waits on it, a futex, before it takes the
-  /// dead worker's memory apart, which for a large one takes a thousand times as long.
+  /// dead worker's memory apart, which takes long for a large one.
   /// The host looks at that word alone, and only after its own SIGKILL: then it is a
   /// matter of time that it changes, and a worker that forges it forges its own death.
   /// See get_robust_list(2).
