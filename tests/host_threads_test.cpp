@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
-
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -18,6 +17,7 @@
 #include <vector>
 
 #include "support/fixture.hpp"
+#include "support/sanitizers.hpp"
 
 namespace killable::test {
 namespace {
@@ -120,8 +120,8 @@ int take_locks(int n) {
   return 2 * n;
 }
 
-TEST_F(HostThreads, ThousandCallsRunWhileFiftyThreadsHoldLocks) {
-  constexpr int kCalls = 1000;
+TEST_F(HostThreads, CallsRunWhileFiftyThreadsHoldLocks) {
+  constexpr int kCalls = repetitions(1000);
   std::atomic<int> right = 0;
   const BusyThreads busy(50);
   in_threads(8, [&](int thread) {
