@@ -1,29 +1,27 @@
-// safe_grep PATTERN [--timeout D] [--json] PATH...
-//
 // Searches files, and all files in directories, for a regular expression. std::regex
 // hangs on some patterns and overflows its stack on long lines. So each file is searched
 // in a worker process: one that hangs it or crashes it costs that file alone.
-//
-// Exit status, as grep's: 0 found, 1 not found, 2 not all could be searched.
 
 #include <killable/killable.hpp>
 
-#include <algorithm>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <regex>
-#include <thread>
 
-#include "safe_grep_cli.hpp"
-
-using safe_grep::Outcome, safe_grep::Output;
 namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
 
 struct Match {  // an aggregate: crosses as it is
   std::size_t line;
   std::string text;
 };
+using Search = killable::KillableThread<std::vector<Match>>;
 
 // Runs in a worker. What it throws is caught in the host.
 std::vector<Match> search(const std::string& pattern, const std::string& path) {
@@ -37,66 +35,84 @@ std::vector<Match> search(const std::string& pattern, const std::string& path) {
   return matches;
 }
 
-// In a worker, too: a pattern alone can be enough to hang or to crash.
-void check(const std::string& pattern) try {
-  std::regex{pattern};
-} catch (const std::regex_error& error) {
-  throw std::invalid_argument("bad pattern '" + pattern + "': " + error.what());
-}
+// A pattern alone can be enough to hang or to crash.
+void check(const std::string& pattern) { std::regex{pattern}; }
 
-using Search = killable::KillableThread<std::vector<Match>>;
+// Text, or with `json` an object per line; on a terminal also how far the search is.
+struct Output {
+  bool json = false;
+  bool shows_progress = isatty(STDERR_FILENO) == 1;
+  std::map<std::string, int> counts{{"matched", 0}, {"timed out", 0}, {"crashed", 0}};
+
+  void print(std::ostream& stream, const std::string& text, const Json& object) const {
+    if (shows_progress) std::cerr << "\r\033[K";
+    constexpr auto replace = Json::error_handler_t::replace;  // what is not UTF-8
+    (json ? std::cout << object.dump(-1, ' ', false, replace) : stream << text) << '\n';
+  }
+  void failure(const std::string& kind, const std::string& path, const std::string& why) {
+    ++counts[kind];
+    print(std::cerr, "safe_grep: " + why, {{kind, path}, {"why", why}});
+  }
+  void progress(std::size_t done, std::size_t all) const {
+    std::cout.flush();
+    if (shows_progress) std::cerr << done << " of " << all << " files" << std::flush;
+  }
+  void summary() const {
+    std::string table;
+    for (auto& [kind, n] : counts) table += kind + '\t' + std::to_string(n) + '\n';
+    print(std::cerr, table, {{"summary", counts}});
+  }
+};
 
 void collect(const Search& search, Output& output) try {
   const std::vector<Match> matches = search.getResult();
-  for (const Match& match : matches) output.match(search.name(), match.line, match.text);
-  output.count(Outcome::searched);
-  if (!matches.empty()) output.count(Outcome::matched);
+  for (const auto& [line, text] : matches)
+    output.print(std::cout, search.name() + ':' + std::to_string(line) + ':' + text,
+                 {{"match", search.name()}, {"line", line}, {"text", text}});
+  ++output.counts["searched"];
+  if (!matches.empty()) ++output.counts["matched"];
 } catch (const killable::TimedOut& error) {
-  output.failure(Outcome::timed_out, search.name(), error.what());
+  output.failure("timed out", search.name(), error.what());
 } catch (const killable::WorkerCrashed& error) {
-  output.failure(Outcome::crashed, search.name(), error.what());
+  output.failure("crashed", search.name(), error.what());
 } catch (const std::exception& error) {
-  output.failure(Outcome::unreadable, search.name(), error.what());
-}
-
-void search_all(const std::string& pattern, const std::vector<std::string>& files,
-                std::chrono::milliseconds timeout, Output& output) {
-  const std::size_t at_once = std::max(2u, std::thread::hardware_concurrency());
-  std::vector<Search> running;
-  for (auto next = files.begin(); next != files.end() || !running.empty();) {
-    for (; next != files.end() && running.size() < at_once; ++next) {
-      Search thread({.name = *next, .timeout = timeout}, search, pattern, *next);
-      thread.start();
-      running.push_back(std::move(thread));
-    }
-    const auto ended = running.begin() + *killable::wait_any(running);
-    collect(*ended, output);
-    running.erase(ended);
-    output.progress(next - files.begin() - running.size(), files.size());
-  }
+  output.failure("unreadable", search.name(), error.what());
 }
 
 // What is no directory is taken for a file: its search will say if it is none.
-void list(const std::string& path, std::vector<std::string>& files, Output& output) {
-  std::error_code error;
-  if (!fs::is_directory(path, error)) return files.push_back(path);
-  for (const fs::directory_entry& entry : fs::directory_iterator(path, error))
-    if (!entry.is_symlink() && (entry.is_directory() || entry.is_regular_file()))
-      list(entry.path(), files, output);
-  if (error) output.failure(Outcome::unreadable, path, path + ": " + error.message());
+void list(const fs::path& path, std::vector<std::string>& files) {
+  if (!fs::is_directory(path)) return files.push_back(path);
+  for (const auto& entry : fs::recursive_directory_iterator(path))
+    if (entry.is_regular_file() && !entry.is_symlink()) files.push_back(entry.path());
 }
 
 int main(int argc, char** argv) try {
-  const safe_grep::Arguments arguments = safe_grep::parse(argc, argv);
-  killable::call({.name = "check the pattern", .timeout = arguments.timeout}, check,
-                 arguments.pattern);
-  Output output(arguments.json);
-  std::vector<std::string> files;
-  for (const std::string& path : arguments.paths) list(path, files, output);
-  search_all(arguments.pattern, files, arguments.timeout, output);
-  output.summary();
-  if (output.has_failures()) return 2;
-  return output.counted(Outcome::matched) > 0 ? 0 : 1;
+  Output out;
+  std::string pattern;
+  std::vector<std::string> paths, files;
+  int milliseconds = 2000;
+  const std::map<std::string, int> units{{"ms", 1}, {"s", 1000}};
+  CLI::App app("Exit status: 0 found, 1 not found, else not all could be searched.");
+  app.add_option("PATTERN", pattern)->required();
+  app.add_option("PATH", paths)->required();
+  app.add_option("--timeout", milliseconds)->transform(CLI::AsNumberWithUnit(units));
+  app.add_flag("--json", out.json, "print objects, one in a line");
+  CLI11_PARSE(app, argc, argv);
+
+  const std::chrono::milliseconds timeout(milliseconds);
+  killable::ProcessPool pool;
+  pool.submit({.name = "pattern", .timeout = timeout}, check, pattern).getResult();
+  for (const std::string& path : paths) list(path, files);
+  std::vector<Search> calls;
+  for (const std::string& file : files)
+    calls.push_back(
+        pool.submit({.name = file, .timeout = timeout}, search, pattern, file));
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    out.progress(i, calls.size());
+    collect(calls[i], out);
+  }
+  out.summary();
+  return out.counts["searched"] < std::ssize(files) ? 2 : out.counts["matched"] == 0;
 } catch (const std::exception& error) {
   std::cerr << "safe_grep: " << error.what() << '\n';
   return 2;

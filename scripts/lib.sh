@@ -32,7 +32,7 @@ print_verdict() {
 # --- Packages, on Debian 12 and newer and what descends from it ----------------------------
 
 packages=(g++ cmake ninja-build pkg-config libcereal-dev libgtest-dev libgmock-dev
-    libbenchmark-dev)
+    libbenchmark-dev libcli11-dev nlohmann-json3-dev)
 
 install_packages() {
     step "Looking for the packages to build with"

@@ -19,6 +19,7 @@
 #include "support/family.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
+#include "support/sanitizers.hpp"
 #include "support/session_processes.hpp"
 
 namespace killable::test {
@@ -133,7 +134,7 @@ TEST_F(HostDeath, TakesTheSessionThatIsStillStarting) {
 
 TEST_F(HostDeath, AtAnyMomentOfBusyCallsLeavesNothing) {
   std::mt19937 random(20);
-  for (int round = 0; round < 50; ++round) {
+  for (int round = 0; round < repetitions(50); ++round) {
     std::filesystem::remove(path("busy"));
     kill_host(
         [this] {

@@ -23,6 +23,7 @@
 #include "support/family.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
+#include "support/sanitizers.hpp"
 #include "support/session_processes.hpp"
 
 /// What belongs to the host stays as it is: its signals, its children, its forks.
@@ -271,7 +272,7 @@ TEST_F(HostHygiene, AHostMayForkWhileItsThreadsCall) {
           EXPECT_EQ(call([](int n) { return n; }, 7), 7);
         }
       });
-    for (int i = 0; i < 50; ++i) {
+    for (int i = 0; i < repetitions(50); ++i) {
       const pid_t child = ::fork();
       if (child == 0) ::_exit(call([](int n) { return n + 1; }, i));
       EXPECT_EQ(wait_for(child), i + 1);

@@ -51,13 +51,14 @@ TEST_F(HostThreads, HundredCallsRunAtOnce) {
   for (auto& each : calls) EXPECT_EQ(each.getResult(), 7);
 }
 
-TEST_F(HostThreads, SixteenThreadsEachRunFiftyCalls) {
+TEST_F(HostThreads, SixteenEachRunManyCalls) {
+  constexpr int kCalls = repetitions(50);
   std::atomic<int> right = 0;
   in_threads(16, [&](int thread) {
-    for (int i = 0; i < 50; ++i)
+    for (int i = 0; i < kCalls; ++i)
       if (call(twice, 1000 * thread + i) == 2 * (1000 * thread + i)) ++right;
   });
-  EXPECT_EQ(right, 16 * 50);
+  EXPECT_EQ(right, 16 * kCalls);
 }
 
 TEST_F(HostThreads, ThreadsThatStartTheFirstCallTogetherShareAForkServer) {
@@ -132,7 +133,7 @@ TEST_F(HostThreads, CallsRunWhileFiftyThreadsHoldLocks) {
 }
 
 TEST_F(HostThreads, ForkServersStartWhileFiftyThreadsHoldLocks) {
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < repetitions(10); ++i) {
     const BusyThreads busy(50);
     end_process(the_process_named("killable-guard"));
     ASSERT_TRUE(eventually([] { return other_processes().empty(); }));

@@ -143,9 +143,10 @@ TEST_F(KillRace, DuringALargeResultLeavesTheNextCallUnharmed) {
 
 TEST_F(KillRace, FromManyThreadsHitsNoOtherCall) {
   std::vector<std::jthread> hosts;
+  const auto rounds = static_cast<std::uint32_t>(repetitions(100));
   for (std::uint32_t host = 0; host < 8; ++host)
-    hosts.emplace_back([host] {
-      for (std::uint32_t i = 0; i < 100; ++i) {
+    hosts.emplace_back([host, rounds] {
+      for (std::uint32_t i = 0; i < rounds; ++i) {
         KillableThread victim(sleep_for_ever);
         victim.start();
         KillableThread bystander(numbers, host * 1000 + i, std::size_t{100});
@@ -195,7 +196,7 @@ class Namesake {
 };
 
 TEST_F(KillRace, AfterTheReapingNoSignalReachesARecycledPid) {
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < repetitions(20); ++round) {
     KillableThread returned([] { return 7; });
     KillableThread killed([] {
       sleep_for_ever();

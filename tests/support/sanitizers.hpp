@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 namespace killable::test {
 
 /// What a test program can know of the sanitizer that it is built with.
@@ -36,8 +38,13 @@ inline constexpr bool kThreadsAfterFork = !kThreadSanitizer;
 /// See CondMutexUnlockCtx and in_blocking_func in its tsan_interceptors_posix.cpp.
 inline constexpr bool kConditionsMayBeCancelled = !kThreadSanitizer;
 
+/// Where there is room for mappings, 16 TiB at least; ThreadSanitizer leaves 1.5 TiB.
+inline constexpr bool kAddressSpaceIsLarge = !kThreadSanitizer;
+
 /// How often to repeat what goes wrong once in `times`. Under a sanitizer each time takes
 /// ten times as long, and what the sanitizer looks for shows much earlier.
-constexpr int repetitions(int times) { return kSanitizer ? times / 20 : times; }
+constexpr int repetitions(int times) {
+  return kSanitizer ? std::max(times / 20, 5) : times;
+}
 
 }  // namespace killable::test
