@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <numeric>
 #include <set>
@@ -112,6 +113,25 @@ TEST_F(Pool, ArgumentsAndResultsOfManySizesCross) {
     EXPECT_EQ(call.getResult(), text + text) << size;
   }
   EXPECT_EQ(pool.stats().recycled, 0u);
+}
+
+/// What this process has touched of memfds, in kilobytes. See proc(5), RssShmem.
+long shared_kilobytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;)
+    if (long kilobytes = 0; word == "RssShmem:" && status >> kilobytes) return kilobytes;
+  return 0;
+}
+
+TEST_F(Pool, TheMemoryOfLargeCallsIsGivenBackWhenThePoolHasBeenIdle) {
+  ProcessPool pool({.workers = 1});
+  pool.submit([] {}).join();
+  const long before = shared_kilobytes();
+  EXPECT_EQ(pool.submit([](std::string s) { return s; }, std::string(10 << 20, 'x'))
+                .getResult()
+                .size(),
+            std::size_t{10} << 20);
+  EXPECT_TRUE(eventually([&] { return shared_kilobytes() < before + 2048; }));
 }
 
 TEST_F(Pool, AViewIsSeenInPlaceAndAResultThatIsTooLargeIsALimitExceeded) {

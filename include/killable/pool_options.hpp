@@ -60,7 +60,7 @@ struct PoolOptions {
 
   /// What submit() without Options takes. A call whose start_method is spawn, or whose
   /// results or arguments are larger than the pool's workers take (max_result_bytes here;
-  /// 256 MiB), has a fresh worker instead of one that is used again.
+  /// 128 MiB), has a fresh worker instead of one that is used again.
   Options call = {};
 };
 

@@ -26,7 +26,9 @@ namespace killable {
 /// A worker keeps what functions leave in its memory. Environment, working directory,
 /// umask, signal mask, handlers, threads and children do not reach the next call: a
 /// worker that differs in one of these after a call is replaced. Standard input is
-/// /dev/null as in every worker.
+/// /dev/null as in every worker. The memory of large arguments and results is kept for
+/// the next ones, until a worker has been idle for half a second; if its arguments took
+/// more than 1 MiB, the worker is replaced for that.
 ///
 /// Has one thread of its own in the host, from the first call on. Thread-safe, but for
 /// destruction. In a child of fork(2) it can only be destroyed.

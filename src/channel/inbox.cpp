@@ -44,11 +44,7 @@ void HostInbox::post(const OutgoingCall& call) noexcept {
   os::futex_wake(header.call);
 }
 
-void HostInbox::trim() noexcept {
-  if (used_ <= kKeptBytes) return;
-  mapping_.discard(kKeptBytes);
-  used_ = 0;
-}
+bool HostInbox::is_swollen() const noexcept { return used_ > kKeptBytes; }
 
 os::UniqueFd make_filled_inbox(const OutgoingCall& call) {
   alignas(wire::InboxHeader) std::array<std::byte, wire::kInboxArgumentsOffset>

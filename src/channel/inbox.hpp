@@ -46,14 +46,16 @@ class HostInbox {
   /// How many calls were posted: the number of the last one.
   wire::CallNumber posted() const noexcept { return posted_; }
 
-  /// Gives the memory of large arguments back. Requires: nobody reads them any more.
-  void trim() noexcept;
+  /// Whether some arguments were so large that their memory should not stay for long. It
+  /// goes with the inbox and with its worker: what is sealed against future writes cannot
+  /// be given back in part. See shmem_fallocate() in Linux's mm/shmem.c.
+  bool is_swollen() const noexcept;
 
  private:
   os::UniqueFd memfd_;
   Mapping mapping_;
   wire::CallNumber posted_ = 0;
-  std::uint64_t used_ = 0;  ///< By the largest arguments since the last trim().
+  std::uint64_t used_ = 0;  ///< By the largest arguments.
 };
 
 /// The inbox of a worker that is made for this call. Throws std::system_error.

@@ -1,7 +1,5 @@
 #include "channel/mapping.hpp"
 
-#include <sys/mman.h>
-
 #include <boost/interprocess/mapped_region.hpp>
 
 #include "os/errno_error.hpp"
@@ -53,11 +51,6 @@ std::span<std::byte> Mapping::bytes() const noexcept {
   if (!region_) return {};
   return {static_cast<std::byte*>(region_->mapped.get_address()),
           region_->mapped.get_size()};
-}
-
-void Mapping::discard(std::uint64_t offset) const noexcept {
-  const std::span<std::byte> rest = bytes().subspan(offset);
-  ::madvise(rest.data(), rest.size(), MADV_REMOVE);
 }
 
 }  // namespace killable::channel

@@ -24,10 +24,6 @@ class Mapping {
 
   std::span<std::byte> bytes() const noexcept;
 
-  /// Gives the memory from `offset`, a multiple of the page size, back to the system; it
-  /// reads as zeros then. See madvise(2), MADV_REMOVE.
-  void discard(std::uint64_t offset) const noexcept;
-
  private:
   struct Region;
   std::unique_ptr<Region> region_;

@@ -1,7 +1,5 @@
 #include "core/call.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -12,6 +10,7 @@
 
 #include "core/checked_options.hpp"
 #include "os/image.hpp"
+#include "os/process.hpp"
 #include "wire/slot_format.hpp"
 
 namespace killable::core {
@@ -24,7 +23,7 @@ constexpr std::uint64_t kMemoryPerResultByte = 8;
 }  // namespace
 
 Call::Call(detail::CallRequest request)
-    : request_(std::move(request)), owner_(::getpid()) {
+    : request_(std::move(request)), owner_(os::this_process()) {
   request_.options = checked(std::move(request_.options));
   constexpr std::size_t kMost = detail::CallMemory::kMaxAttached;
   const std::size_t attached = request_.memory->attached().size();
@@ -37,7 +36,7 @@ std::chrono::nanoseconds Call::grace_period() const noexcept {
   return os::saturated(request_.options.grace_period);
 }
 
-bool Call::is_elsewhere() const noexcept { return owner_ != ::getpid(); }
+bool Call::is_elsewhere() const noexcept { return owner_ != os::this_process(); }
 
 std::string Call::title(pid_t pid) const {
   std::string title = "call '" + request_.options.name + "'";

@@ -1,7 +1,5 @@
 #include "core/pool.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
@@ -11,6 +9,7 @@
 #include "channel/bell.hpp"
 #include "core/checked_options.hpp"
 #include "core/fresh_call.hpp"
+#include "os/process.hpp"
 #include "os/process_memory.hpp"
 #include "os/signals.hpp"
 
@@ -20,6 +19,11 @@ namespace {
 
 using std::chrono::nanoseconds;
 using namespace std::chrono_literals;
+
+/// Of the arguments or of the result: more is given back some time after the call.
+constexpr std::size_t kLargeBytes = std::size_t{64} << 10;
+
+constexpr auto kKeptFor = 500ms;
 
 std::size_t worker_limit(std::size_t asked) {
   return asked != 0 ? asked : std::max(1u, std::thread::hardware_concurrency());
@@ -31,7 +35,7 @@ Pool::Pool(PoolOptions options, std::shared_ptr<const detail::CallRequest> initi
     : options_(std::move(options)),
       initializer_(std::move(initializer)),
       limit_(worker_limit(options_.workers)),
-      owner_(::getpid()),
+      owner_(os::this_process()),
       bell_(std::make_shared<const os::UniqueFd>(channel::make_bell())) {
   checked(options_.call);
   if (initializer_ && !initializer_->memory->attached().empty())
@@ -48,7 +52,7 @@ std::size_t Pool::capacity() const noexcept {
   return options_.max_queued == 0 ? std::size_t(-1) : limit_ + options_.max_queued;
 }
 
-bool Pool::is_elsewhere() const noexcept { return owner_ != ::getpid(); }
+bool Pool::is_elsewhere() const noexcept { return owner_ != os::this_process(); }
 
 // --- From submit() to a worker ---
 
@@ -111,7 +115,7 @@ PoolCall& Pool::dequeue(PoolCall& call) {
 bool Pool::needs_own_worker(const PoolCall& call) const noexcept {
   return call.options().start_method == StartMethod::spawn ||
          call.options().max_result_bytes > options_.call.max_result_bytes ||
-         call.request().arguments->size() > kArgumentBytes ||
+         call.request().arguments->size() > Session::kInboxCapacity ||
          !call.request().memory->attached().empty();
 }
 
@@ -158,6 +162,7 @@ void Pool::give(PoolWorker& worker, PoolCall& call) {
 void Pool::make_idle(PoolWorker& worker) {
   worker.phase = Phase::idle;
   idle_.push_back(&worker);
+  if (worker.trim_at) wake();  // It has a time to look at the worker again.
   if (queue_.empty()) return;
   PoolCall& next = *queue_.front();
   if (!needs_own_worker(next)) return give(worker, dequeue(next));
@@ -190,8 +195,7 @@ std::optional<PoolOutcome> Pool::take_result(PoolWorker& worker, bool& is_clean)
       .state = is_value ? State::returned : State::threw,
       .bytes = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end()),
       .arrays = arrays};
-  slot.trim();
-  if (worker.host.inbox) worker.host.inbox->trim();
+  note_memory(worker, bytes.size());
   // What lies in the slot is the call's, as long as anybody holds it.
   is_clean = committed->is_clean && !arrays;
   return outcome;
@@ -201,6 +205,24 @@ std::optional<PoolOutcome> Pool::take_result(PoolWorker& worker, bool& is_clean)
 } catch (const std::exception&) {
   // No memory for the result.
   return PoolOutcome{.state = State::threw, .failure = std::current_exception()};
+}
+
+/// Memory that is there already takes a tenth of the time of memory that has to be made,
+/// so it is kept as long as large calls follow each other.
+void Pool::note_memory(PoolWorker& worker, std::size_t result_bytes) {
+  const os::Clock::time_point now = os::Clock::now();
+  if (std::max(result_bytes, worker.call->request().arguments->size()) > kLargeBytes) {
+    worker.trim_at = now + kKeptFor;
+  } else if (worker.trim_at && now >= *worker.trim_at) {
+    trim(worker);
+  }
+}
+
+/// Requires: its result is in.
+void Pool::trim(PoolWorker& worker) {
+  worker.trim_at.reset();
+  worker.host.slot->trim();
+  if (worker.host.inbox && worker.host.inbox->is_swollen()) worker.is_condemned = true;
 }
 
 /// The worker's call has ended, and the worker has not.

@@ -54,9 +54,6 @@ class Pool : public std::enable_shared_from_this<Pool> {
   pid_t pid_of(const PoolCall& call);
 
  private:
-  /// Room for the arguments of a worker's calls. It costs address space alone.
-  static constexpr std::uint64_t kArgumentBytes = std::uint64_t{256} << 20;
-
   using Lock = std::unique_lock<std::mutex>;
   using Phase = PoolWorker::Phase;
   using Workers = std::list<std::unique_ptr<PoolWorker>>;
@@ -71,6 +68,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void make_idle(PoolWorker& worker);
   bool collect(PoolWorker& worker);
   std::optional<PoolOutcome> take_result(PoolWorker& worker, bool& is_clean);
+  void note_memory(PoolWorker& worker, std::size_t result_bytes);
+  static void trim(PoolWorker& worker);
   void finish(PoolWorker& worker, bool is_clean);
   bool may_go_on(const PoolWorker& worker) const;
   void retire(PoolWorker& worker, wire::EndMode mode);
@@ -92,6 +91,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void end_call_of_dead(PoolWorker& worker, const std::optional<wire::Ended>& ended);
   void remove_buried();
   void grow(Lock& lock);
+  void refill();
   std::size_t workers_to_come() const;
   void make_worker(Lock& lock);
   void make_own_worker(Lock& lock, PoolCall& call);
@@ -122,6 +122,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   int failures_ = 0;                   ///< Workers in a row that never came to a call.
   std::optional<PoolOutcome> broken_;  ///< What every call ends with.
   std::optional<os::Deadline> retry_;  ///< When a worker may be had again.
+  std::shared_ptr<Session> drained_;   ///< Of which spares were taken,
+  os::Deadline refill_;                ///< and when to ask for new ones.
   std::vector<std::weak_ptr<const os::UniqueFd>> watchers_;  ///< Rung at each end.
   std::uint64_t completed_ = 0;
   std::uint64_t recycled_ = 0;

@@ -30,6 +30,10 @@ constexpr int kMaxFailures = 3;
 /// When a worker could not be made, and others live: until the next attempt.
 constexpr auto kRetryPause = 100ms;
 
+/// After a worker was taken from the spares: until another is forked, which would take a
+/// processor from the call that the worker was taken for.
+constexpr auto kRefillPause = 2ms;
+
 std::exception_ptr start_error(const std::string& title, const std::system_error& error) {
   return std::make_exception_ptr(
       StartError(error.code(), "cannot start " + title + ": " + os::attempt_of(error)));
@@ -67,6 +71,7 @@ void Pool::take_turn(Lock& lock) {
   remove_buried();
   expire_queue();
   grow(lock);
+  refill();
   if (has_work()) poll(lock);
 }
 
@@ -80,6 +85,11 @@ void Pool::tend(PoolWorker& worker) {
   if (worker.phase == Phase::busy && needs_watching(worker)) collect(worker);
   if (worker.phase == Phase::disarming && worker.session->is_disarmed(worker.host.id))
     make_idle(worker);
+  if (worker.phase == Phase::idle && worker.trim_at &&
+      os::Clock::now() >= *worker.trim_at) {
+    trim(worker);
+    if (worker.is_condemned) retire(worker, wire::EndMode::kill);
+  }
   if (is_shut_ && queue_.empty()) dismiss(worker);
   worker.is_dead = worker.is_dead || worker.host.watch->pidfd.has_ended();
   if (!worker.is_dead && !worker.session->is_lost()) return;
@@ -178,6 +188,12 @@ void Pool::grow(Lock& lock) {
   }
 }
 
+void Pool::refill() {
+  if (!drained_ || !refill_.passed()) return;
+  drained_->refill();
+  drained_.reset();
+}
+
 std::size_t Pool::workers_to_come() const {
   return static_cast<std::size_t>(std::ranges::count_if(workers_, [](const auto& worker) {
     return worker->initializer && worker->call == worker->initializer.get();
@@ -187,10 +203,11 @@ std::size_t Pool::workers_to_come() const {
 void Pool::make_worker(Lock& lock) try {
   lock.unlock();
   const std::shared_ptr<Session> session = Runtime::instance().session();
-  std::optional<HostWorker> made =
-      session->make_idle(kArgumentBytes, options_.call.max_result_bytes);
+  std::optional<HostWorker> made = session->make_idle(options_.call.max_result_bytes);
   lock.lock();
   if (!made) return;  // The session is lost; the next turn finds another.
+  drained_ = session;
+  refill_ = os::Deadline::in(kRefillPause);
   adopt(std::make_unique<PoolWorker>(
       PoolWorker{.session = session, .host = std::move(*made)}));
 } catch (const std::system_error& error) {
@@ -278,14 +295,16 @@ std::exception_ptr Pool::waited_too_long(const PoolCall& call) const {
 }
 
 os::Deadline Pool::next_deadline() const {
-  os::Deadline deadline = os::Deadline::never();
-  if (retry_) deadline = *retry_;
-  if (options_.queue_timeout && !queue_.empty()) {
-    const os::Deadline expiry =
-        os::Deadline::at(queue_.front()->submitted_at_ + *options_.queue_timeout);
-    if (deadline.is_never() || expiry.instant() < deadline.instant()) deadline = expiry;
-  }
-  return deadline;
+  os::Deadline next = retry_.value_or(os::Deadline::never());
+  const auto include = [&](os::Clock::time_point instant) {
+    if (next.is_never() || instant < next.instant()) next = os::Deadline::at(instant);
+  };
+  if (options_.queue_timeout && !queue_.empty())
+    include(queue_.front()->submitted_at_ + *options_.queue_timeout);
+  if (drained_) include(refill_.instant());
+  for (const auto& worker : workers_)
+    if (worker->phase == Phase::idle && worker->trim_at) include(*worker->trim_at);
+  return next;
 }
 
 /// Whether something waits for the worker's result that does not poll it itself.

@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "core/host_worker.hpp"
 #include "core/pool_call.hpp"
 #include "core/session.hpp"
+#include "os/deadline.hpp"
 
 namespace killable::core {
 
@@ -34,6 +36,8 @@ struct PoolWorker {
   bool is_dead = false;       ///< Its pidfd has told so.
   bool is_led = false;        ///< A thread that waits for its call polls it.
   int false_rings = 0;        ///< That came without a result.
+  /// When to give back what large calls have made of memory, if there were any.
+  std::optional<os::Clock::time_point> trim_at = {};
 
   bool is_reusable() const noexcept { return host.inbox.has_value(); }
   wire::CallNumber number() const noexcept {

@@ -27,8 +27,8 @@ std::atomic<wire::WorkerId> next_worker_id{1};
 
 std::int64_t count_of(nanoseconds duration) noexcept { return duration.count(); }
 
-/// Room for the arguments of a spare's call: with the header, a MiB less a page or so.
-constexpr std::uint64_t kSpareArgumentBytes = (std::uint64_t{1} << 20) - 4096;
+/// Copying larger arguments to where a spare finds them takes longer than a fork.
+constexpr std::uint64_t kSpareArgumentBytes = std::uint64_t{1} << 20;
 
 /// What a spare's slot is made for.
 constexpr std::uint64_t kPlainResultBytes = Options().max_result_bytes;
@@ -94,12 +94,13 @@ std::optional<HostWorker> Session::take_spare(Lock& lock) {
   return std::nullopt;
 }
 
-std::optional<HostWorker> Session::make_idle(std::uint64_t inbox_capacity,
-                                             std::uint64_t max_result_bytes) {
+std::optional<HostWorker> Session::make_idle(std::uint64_t max_result_bytes) {
   Lock lock(mutex_);
   notice_deaths(lock);
+  if (max_result_bytes == kPlainResultBytes)
+    if (std::optional<HostWorker> spare = take_spare(lock)) return spare;
   if (lost_) return std::nullopt;
-  return await_worker(lock, ask_to_wait(inbox_capacity, max_result_bytes));
+  return await_worker(lock, ask_to_wait(max_result_bytes));
 }
 
 Session::Asked Session::make_asked(std::uint64_t max_result_bytes) {
@@ -115,10 +116,9 @@ Session::Asked Session::make_asked(std::uint64_t max_result_bytes) {
           .worker_end = std::move(worker_end)};
 }
 
-Session::Asked Session::ask_to_wait(std::uint64_t inbox_capacity,
-                                    std::uint64_t max_result_bytes) {
+Session::Asked Session::ask_to_wait(std::uint64_t max_result_bytes) {
   Asked asked = make_asked(max_result_bytes);
-  asked.inbox.emplace(inbox_capacity);
+  asked.inbox.emplace(kInboxCapacity);
   send_fork(asked, {.inbox = asked.inbox->memfd(), .bytes = asked.inbox->bytes()});
   asked.inbox->close_memfd();
   return asked;
@@ -187,7 +187,7 @@ void Session::refill_if_empty() noexcept {
 
 void Session::fill_spares(const Lock&) {
   while (!lost_ && spares_.size() < spare_workers_)
-    spares_.push_back(ask_to_wait(kSpareArgumentBytes, kPlainResultBytes));
+    spares_.push_back(ask_to_wait(kPlainResultBytes));
 }
 
 void Session::await_spares() {

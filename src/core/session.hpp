@@ -44,10 +44,14 @@ class Session {
   /// Throws std::system_error if there are not enough descriptors, processes or memory.
   std::optional<HostWorker> start(const Request& request);
 
-  /// A worker that waits for calls, one after the other, with arguments and results of
-  /// up to so many bytes. Blocks, and fails, as start() does.
-  std::optional<HostWorker> make_idle(std::uint64_t inbox_capacity,
-                                      std::uint64_t max_result_bytes);
+  /// Room for the arguments of a worker that waits for calls. It costs address space
+  /// alone.
+  static constexpr std::uint64_t kInboxCapacity = std::uint64_t{128} << 20;
+
+  /// A worker that waits for calls, one after the other, with arguments of up to
+  /// kInboxCapacity and results of up to so many bytes: a spare if it is one that a spare
+  /// can be. Blocks, and fails, as start() does.
+  std::optional<HostWorker> make_idle(std::uint64_t max_result_bytes);
 
   /// Asks for the spares that are missing; does not wait for them. Their forks would take
   /// a processor from a call that was just started, so a start only asks if it took the
@@ -125,7 +129,7 @@ class Session {
   };
 
   std::optional<HostWorker> take_spare(Lock& lock);
-  Asked ask_to_wait(std::uint64_t inbox_capacity, std::uint64_t max_result_bytes);
+  Asked ask_to_wait(std::uint64_t max_result_bytes);
   Asked ask_to_serve(const Request& request);
   void send_fork(Asked& asked, const Delivery& delivery);
   std::optional<HostWorker> await_worker(Lock& lock, Asked asked);
