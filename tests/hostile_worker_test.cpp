@@ -232,7 +232,7 @@ class ForgedCommit : public NothingIsLeft {
   }
 
   void TearDown() override {
-    configure({});
+    configure_for_tests();
     replace_session();
     NothingIsLeft::TearDown();
   }

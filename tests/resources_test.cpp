@@ -386,12 +386,42 @@ TEST_F(Resources, ANameOfAnyLengthIsCut) {
   EXPECT_EQ(thread.name(), name);
 }
 
+TEST_F(Resources, SparesAreAsManyAsCallsStartAtOnceUpToTheBound) {
+  configure({.spare_workers = 5});
+  end_the_session();
+  warm_up();
+  // With guard and fork server.
+  const auto has_spares = [](std::size_t count) {
+    warm_up();
+    return other_processes().size() == 2 + count;
+  };
+  EXPECT_TRUE(has_spares(2));
+  const auto start_at_once = [](int count) {
+    std::vector<KillableThread<int>> calls;
+    for (int i = 0; i < count; ++i) calls.emplace_back(twice, i);
+    for (auto& each : calls) each.start();
+    for (auto& each : calls) each.join();
+  };
+  EXPECT_TRUE(eventually([&] {
+    start_at_once(8);
+    return has_spares(5);
+  }));
+  EXPECT_TRUE(eventually([&] {
+    call(twice, 1);
+    return has_spares(2);
+  }));
+  configure_for_tests();
+  end_the_session();
+  warm_up();
+  forget_holdings();
+}
+
 TEST_F(Resources, WithoutSparesEveryCallWaitsForItsWorker) {
   configure({.spare_workers = 0});
   end_the_session();
   EXPECT_EQ(call(twice, 21), 42);
   EXPECT_TRUE(processes_named("killable-spare").empty());
-  configure({});
+  configure_for_tests();
   end_the_session();
   warm_up();
   forget_holdings();

@@ -69,7 +69,7 @@ TEST_F(SharedArrayMemory, GoesWithTheLastHolder) {
     EXPECT_NE(held(), before);
   }
   EXPECT_EQ(held(), before);
-  configure({});
+  configure_for_tests();
 }
 
 TEST_F(SharedArrayMemory, IsNotHeldByACallThatHasNoValue) {
@@ -88,7 +88,7 @@ TEST_F(SharedArrayMemory, IsNotHeldByACallThatHasNoValue) {
   EXPECT_THROW(killed.getResult(), Killed);
   EXPECT_THROW(threw.getResult(), std::runtime_error);
   EXPECT_LE(held().descriptors, before.descriptors);
-  configure({});
+  configure_for_tests();
 }
 
 TEST_F(SharedArrayMemory, IsSharedWithAWorkerThatIsAForkOfTheHost) {

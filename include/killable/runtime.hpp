@@ -9,9 +9,10 @@
 namespace killable {
 
 struct Config {
-  /// Workers forked ahead of need: a call that finds one starts in the time of a wake.
-  /// Each costs some 100 KB of memory. Zero: every call waits for a fork.
-  std::size_t spare_workers = 2;
+  /// How many workers at most are forked ahead of need: a call that finds one starts in
+  /// the time of a wake. There are two, and more while calls start that find none. Each
+  /// costs some 100 KB of memory. Zero: every call waits for a fork.
+  std::size_t spare_workers = 8;
 
   /// The program that serves calls where the host's own image cannot: absolute path of
   /// killable-worker. Empty: the environment's KILLABLE_WORKER, else where it was

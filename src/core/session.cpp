@@ -42,11 +42,11 @@ bool can_serve_as_spare(const Session::Request& request) noexcept {
 
 }  // namespace
 
-Session::Session(spawn::Launched launched, std::size_t spare_workers)
-    : spare_workers_(spare_workers),
-      guard_(std::move(launched.guard)),
+Session::Session(spawn::Launched launched, std::size_t most_spares)
+    : guard_(std::move(launched.guard)),
       fork_server_(std::move(launched.fork_server)),
-      control_(std::move(launched.control)) {}
+      control_(std::move(launched.control)),
+      spare_target_(most_spares) {}
 
 std::optional<HostWorker> Session::start(const Request& request) {
   Lock lock(mutex_);
@@ -77,6 +77,8 @@ void Session::notice_deaths(Lock& lock) {
 }
 
 std::optional<HostWorker> Session::take_spare(Lock& lock) {
+  if (spares_.empty() || !records_.at(spares_.front().id).is_decided())
+    spare_target_.missed();
   while (!spares_.empty() && !lost_) {
     Asked spare = std::move(spares_.front());
     const wire::WorkerId id = spare.id;
@@ -186,7 +188,8 @@ void Session::refill_if_empty() noexcept {
 }
 
 void Session::fill_spares(const Lock&) {
-  while (!lost_ && spares_.size() < spare_workers_)
+  const std::size_t target = spare_target_.count();
+  while (!lost_ && spares_.size() < target)
     spares_.push_back(ask_to_wait(kPlainResultBytes));
 }
 

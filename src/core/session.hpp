@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "core/host_worker.hpp"
+#include "core/spare_target.hpp"
 #include "os/deadline.hpp"
 #include "os/message_queue.hpp"
 #include "spawn/launch.hpp"
@@ -30,7 +31,7 @@ namespace killable::core {
 /// no process of the session is left. Thread-safe.
 class Session {
  public:
-  Session(spawn::Launched launched, std::size_t spare_workers);
+  Session(spawn::Launched launched, std::size_t most_spares);
 
   struct Request {
     channel::OutgoingCall call;
@@ -148,7 +149,6 @@ class Session {
   void dispatch(std::span<const std::byte> message, std::vector<os::UniqueFd>& fds);
   void lose() noexcept;
 
-  const std::size_t spare_workers_;
   const os::Pidfd guard_;
   const os::Pidfd fork_server_;
   std::mutex mutex_;
@@ -158,6 +158,7 @@ class Session {
   std::atomic<bool> lost_{false};
   os::MessageQueue control_;
   std::map<wire::WorkerId, Record> records_;
+  SpareTarget spare_target_;
   std::deque<Asked> spares_;
 };
 

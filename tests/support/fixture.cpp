@@ -54,6 +54,7 @@ void NothingIsLeft::SetUp() {
   std::string pattern = (fs::temp_directory_path() / "killable-test-XXXXXX").string();
   ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
   directory_ = pattern;
+  configure_for_tests();
   warm_up();
   before_ = count_holdings();
 }
@@ -76,6 +77,8 @@ void NothingIsLeft::TearDown() {
 }
 
 void NothingIsLeft::forget_holdings() { before_ = count_holdings(); }
+
+void configure_for_tests() { configure({.spare_workers = 2}); }
 
 void signal_file(const std::string& path, const std::string& text) {
   const std::string draft = path + "." + std::to_string(::getpid());

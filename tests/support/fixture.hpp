@@ -39,6 +39,9 @@ class NothingIsLeft : public ::testing::Test {
   Holdings before_;
 };
 
+/// As many spares at all times, so that a test finds what the one before it has left.
+void configure_for_tests();
+
 /// Creates the file `path` with `text` in one step: how a worker tells its test
 /// something.
 void signal_file(const std::string& path, const std::string& text = "");
