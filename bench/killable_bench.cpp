@@ -24,18 +24,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// A line for each benchmark that has ended; the table comes from the file.
-class Lines : public benchmark::BenchmarkReporter {
+/// What counts is in all_samples() and not in the means of whole runs.
+class Silent : public benchmark::BenchmarkReporter {
  public:
   bool ReportContext(const Context& /*context*/) override { return true; }
-
-  void ReportRuns(const std::vector<Run>& runs) override {
-    const Run& run = runs.front();
-    if (run.error_occurred)
-      std::cerr << run.run_name.function_name << ": " << run.error_message << '\n';
-    else
-      std::cout << run.run_name.function_name << std::endl;
-  }
+  void ReportRuns(const std::vector<Run>& /*runs*/) override {}
 };
 
 /// Takes "--json FILE" out of the arguments.
@@ -117,7 +110,8 @@ int main(int argc, char** argv) {
   bench::register_pools();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  bench::Lines lines;
-  benchmark::RunSpecifiedBenchmarks(&lines);
+  bench::Silent silent;
+  benchmark::RunSpecifiedBenchmarks(&silent);
+  std::cout << std::endl;
   if (json) bench::write_json(*json);
 }

@@ -127,9 +127,9 @@ void register_pools() {
   add("pool call", 1000, small, kPlacements);
   add("pool, row of 1000, each", 3, row, kPlacements);
   add("pool, crash to next result", 30, crashes);
-  add("pool, 64 MB there and back", 2, there_and_back);
-  add("pool, 64 MB result", 3, large_result);
-  add("pool, 64 MB as a view", 3, view<kLarge>);
+  add("pool, 64 MB there and back", 1, there_and_back);
+  add("pool, 64 MB result", 1, large_result);
+  add("pool, 64 MB as a view", 1, view<kLarge>);
   add("pool, 64 KB as a view", 100, view<kSmall>);
   add("pool, 64 MB as a SharedArray", 100, shared<kLarge>);
   add("pool, 64 KB as a SharedArray", 100, shared<kSmall>);

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstring>
 #include <exception>
+#include <iostream>
 #include <stdexcept>
 #include <thread>
 
@@ -82,6 +83,7 @@ void run(benchmark::State& state, Samples& samples, Measure measure, Placement p
       state.SkipWithError(error.what());
       break;
     }
+    std::cout << '.' << std::flush;  // a sign of life
     std::this_thread::sleep_for(kQuiet);
   }
 }
