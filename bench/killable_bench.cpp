@@ -4,7 +4,10 @@
 //
 // Writes to FILE what it has measured and what that comes to, for bench/report.
 
+#include <stdlib.h>
+
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -87,9 +90,17 @@ Json json_of(const std::vector<Target>& targets) {
   return rows;
 }
 
+/// Of the last five minutes. What others do at the same time is in every number.
+double load_average() {
+  std::array<double, 2> loads{};
+  ::getloadavg(loads.data(), static_cast<int>(loads.size()));
+  return loads[1];
+}
+
 void write_json(const std::string& path) {
   const std::map<std::string, Memory> memory = measure_memory();
   const Json results{{"compiler", __VERSION__},
+                     {"load average", load_average()},
                      {"samples", json_of_samples()},
                      {"memory", json_of(memory)},
                      {"targets", json_of(all_targets(memory))}};

@@ -40,7 +40,8 @@ class Child {
   }
 
   void kill() {
-    process_.terminate();  // SIGKILL, and the wait
+    process_.terminate();  // SIGKILL; it does not wait
+    wait();
   }
 
   void wait() { process_.wait(); }
