@@ -10,7 +10,6 @@
 #include <filesystem>
 #include <stdexcept>
 #include <string>
-#include <thread>
 
 /// Two processes that serve calls on a Unix socket each.
 namespace killable::bench::peers {
@@ -30,7 +29,9 @@ class Servers {
       paths_[i] = folder_ / std::to_string(i);
       children_[i] = ::fork();
       if (children_[i] == 0) run(serve, paths_[i]);
-      while (!std::filesystem::exists(paths_[i])) std::this_thread::yield();
+      while (!std::filesystem::exists(paths_[i]))
+        if (::waitpid(children_[i], nullptr, WNOHANG) != 0)
+          throw std::runtime_error("a server has ended");
     }
   }
   ~Servers() {

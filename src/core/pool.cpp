@@ -162,7 +162,6 @@ void Pool::give(PoolWorker& worker, PoolCall& call) {
 void Pool::make_idle(PoolWorker& worker) {
   worker.phase = Phase::idle;
   idle_.push_back(&worker);
-  if (worker.trim_at) wake();  // It has a time to look at the worker again.
   if (queue_.empty()) return;
   PoolCall& next = *queue_.front();
   if (!needs_own_worker(next)) return give(worker, dequeue(next));
@@ -213,6 +212,7 @@ void Pool::note_memory(PoolWorker& worker, std::size_t result_bytes) {
   const os::Clock::time_point now = os::Clock::now();
   if (std::max(result_bytes, worker.call->request().arguments->size()) > kLargeBytes) {
     worker.trim_at = now + kKeptFor;
+    wake();
   } else if (worker.trim_at && now >= *worker.trim_at) {
     trim(worker);
   }

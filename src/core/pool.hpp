@@ -91,7 +91,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void end_call_of_dead(PoolWorker& worker, const std::optional<wire::Ended>& ended);
   void remove_buried();
   void grow(Lock& lock);
-  void refill();
+  void refill(Lock& lock);
   std::size_t workers_to_come() const;
   void make_worker(Lock& lock);
   void make_own_worker(Lock& lock, PoolCall& call);

@@ -71,7 +71,7 @@ void Pool::take_turn(Lock& lock) {
   remove_buried();
   expire_queue();
   grow(lock);
-  refill();
+  refill(lock);
   if (has_work()) poll(lock);
 }
 
@@ -188,10 +188,12 @@ void Pool::grow(Lock& lock) {
   }
 }
 
-void Pool::refill() {
+void Pool::refill(Lock& lock) {
   if (!drained_ || !refill_.passed()) return;
-  drained_->refill();
-  drained_.reset();
+  const std::shared_ptr<Session> session = std::exchange(drained_, nullptr);
+  lock.unlock();
+  session->refill();
+  lock.lock();
 }
 
 std::size_t Pool::workers_to_come() const {
@@ -302,8 +304,11 @@ os::Deadline Pool::next_deadline() const {
   if (options_.queue_timeout && !queue_.empty())
     include(queue_.front()->submitted_at_ + *options_.queue_timeout);
   if (drained_) include(refill_.instant());
+  // Who takes in the result of a worker that is busy by then looks at that itself.
+  const os::Clock::time_point now = os::Clock::now();
   for (const auto& worker : workers_)
-    if (worker->phase == Phase::idle && worker->trim_at) include(*worker->trim_at);
+    if (worker->trim_at && (worker->phase == Phase::idle || now < *worker->trim_at))
+      include(*worker->trim_at);
   return next;
 }
 

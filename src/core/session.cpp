@@ -27,7 +27,7 @@ std::atomic<wire::WorkerId> next_worker_id{1};
 
 std::int64_t count_of(nanoseconds duration) noexcept { return duration.count(); }
 
-/// Copying larger arguments to where a spare finds them takes longer than a fork.
+/// Beside the copying of larger arguments a fork is little: the spares are for others.
 constexpr std::uint64_t kSpareArgumentBytes = std::uint64_t{1} << 20;
 
 /// What a spare's slot is made for.
