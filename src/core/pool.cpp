@@ -25,6 +25,15 @@ constexpr std::size_t kLargeBytes = std::size_t{64} << 10;
 
 constexpr auto kKeptFor = 500ms;
 
+/// Whether the worker has committed a result to a call that it was not given yet. One
+/// that was given none at all may have: why it cannot serve.
+bool has_answered_ahead(const PoolWorker& worker) try {
+  return worker.number() != 0 &&
+         worker.host.slot->committed(worker.host.id, worker.number() + 1).has_value();
+} catch (const ProtocolViolation&) {
+  return true;
+}
+
 std::size_t worker_limit(std::size_t asked) {
   return asked != 0 ? asked : std::max(1u, std::thread::hardware_concurrency());
 }
@@ -122,8 +131,8 @@ bool Pool::needs_own_worker(const PoolCall& call) const noexcept {
 /// Whether a worker has it now.
 bool Pool::find_worker_for(PoolCall& call) {
   if (queue_.size() > 1 || needs_own_worker(call)) return false;
-  if (!idle_.empty()) {
-    give(*idle_.front(), dequeue(call));
+  if (PoolWorker* const idle = idle_worker()) {
+    give(*idle, dequeue(call));
     return true;
   }
   // One may have ended its call without anybody having looked; it takes what is queued.
@@ -132,6 +141,13 @@ bool Pool::find_worker_for(PoolCall& call) {
         call.phase_ != PoolCall::Phase::queued)
       return true;
   return false;
+}
+
+/// One that is idle, if there is one that has kept quiet.
+PoolWorker* Pool::idle_worker() {
+  while (!idle_.empty() && has_answered_ahead(*idle_.front()))
+    retire(*idle_.front(), wire::EndMode::kill);
+  return idle_.empty() ? nullptr : idle_.front();
 }
 
 void Pool::give(PoolWorker& worker, PoolCall& call) {
@@ -160,6 +176,7 @@ void Pool::give(PoolWorker& worker, PoolCall& call) {
 }
 
 void Pool::make_idle(PoolWorker& worker) {
+  if (has_answered_ahead(worker)) return retire(worker, wire::EndMode::kill);
   worker.phase = Phase::idle;
   idle_.push_back(&worker);
   if (queue_.empty()) return;

@@ -64,6 +64,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   PoolCall& dequeue(PoolCall& call);
   bool needs_own_worker(const PoolCall& call) const noexcept;
   bool find_worker_for(PoolCall& call);
+  PoolWorker* idle_worker();
   void give(PoolWorker& worker, PoolCall& call);
   void make_idle(PoolWorker& worker);
   bool collect(PoolWorker& worker);

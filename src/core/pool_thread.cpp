@@ -178,8 +178,8 @@ void Pool::grow(Lock& lock) {
       if (is_full && !idle_.empty()) retire(*idle_.front(), wire::EndMode::kill);
       if (is_full) return;
       make_own_worker(lock, dequeue(next));
-    } else if (!idle_.empty()) {
-      give(*idle_.front(), dequeue(next));
+    } else if (PoolWorker* const idle = idle_worker()) {
+      give(*idle, dequeue(next));
     } else {
       // Those that run their initializer will take calls by themselves.
       if (is_full || workers_to_come() >= queue_.size()) return;
