@@ -21,6 +21,15 @@ namespace {
 using std::chrono::nanoseconds;
 using namespace std::chrono_literals;
 
+/// Whether the worker has committed a result to a call that it was not given yet. One
+/// that was given none at all may have: why it cannot serve.
+bool has_answered_ahead(const PoolWorker& worker) try {
+  return worker.number() != 0 &&
+         worker.host.slot->committed(worker.host.id, worker.number() + 1).has_value();
+} catch (const ProtocolViolation&) {
+  return true;
+}
+
 std::size_t worker_limit(std::size_t asked) {
   return asked != 0 ? asked : std::max(1u, std::thread::hardware_concurrency());
 }
@@ -118,9 +127,13 @@ bool Pool::needs_own_worker(const PoolCall& call) const noexcept {
 /// Whether a worker has it now.
 bool Pool::find_worker_for(PoolCall& call) {
   if (queue_.size() > 1 || needs_own_worker(call)) return false;
-  if (!idle_.empty()) {
-    give(*idle_.front(), dequeue(call));
-    return true;
+  while (!idle_.empty()) {
+    PoolWorker& worker = *idle_.front();
+    if (!has_answered_ahead(worker)) {
+      give(worker, dequeue(call));
+      return true;
+    }
+    retire(worker, wire::EndMode::kill);
   }
   // One may have ended its call without anybody having looked; it takes what is queued.
   for (const auto& worker : workers_)
@@ -156,6 +169,7 @@ void Pool::give(PoolWorker& worker, PoolCall& call) {
 }
 
 void Pool::make_idle(PoolWorker& worker) {
+  if (has_answered_ahead(worker)) return retire(worker, wire::EndMode::kill);
   worker.phase = Phase::idle;
   idle_.push_back(&worker);
   if (queue_.empty()) return;
