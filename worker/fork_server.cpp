@@ -268,6 +268,13 @@ void ForkServer::in_parent(const wire::Fork& request, pid_t child, os::UniqueFd 
   workers_.emplace(
       request.worker,
       Worker{.ladder = Ladder(child, std::move(pidfd), std::move(entry)), .death = {}});
+  // Not by a message of its own: a host that is stopped between the two would have the
+  // call run without its timeout.
+  if (request.timeout_ns != wire::kNoTimeout)
+    with_ladder(request.worker, [&](Ladder& ladder) {
+      ladder.arm(wire::TimeoutFrom::entry, std::chrono::nanoseconds(request.timeout_ns),
+                 std::chrono::nanoseconds(request.grace_ns));
+    });
 }
 
 void ForkServer::fail_fork(const wire::Fork& request, int error) {
