@@ -76,7 +76,7 @@ Service::Service(Worker& worker, wire::CallNumber number,
       space_(space),
       // The host is trusted; its arguments may take what memory there is.
       arguments_(received.arguments, std::numeric_limits<std::uint64_t>::max()),
-      value_sink_(worker.slot.result_memory(), space),
+      value_sink_(worker.slot, space),
       exception_sink_(
           worker.slot.result_memory().first(detail::kMaxExceptionRecordBytes)) {
   arguments_.set_attachments(memory);

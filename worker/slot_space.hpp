@@ -16,6 +16,8 @@
 #include <killable/detail/bytes.hpp>
 #include <killable/detail/shared_memory.hpp>
 
+#include "channel/slot.hpp"
+
 namespace killable::worker {
 
 /// How the memory of a slot is shared out between the result, which grows from the
@@ -72,12 +74,16 @@ class SlotSpace {
 /// The result in such a slot.
 class ResultSink final : public detail::Sink {
  public:
-  ResultSink(std::span<std::byte> memory, SlotSpace& space)
-      : Sink(memory.data(), 0), space_(space) {}
+  ResultSink(channel::WorkerSlot& slot, SlotSpace& space)
+      : Sink(slot.result_memory().data(), 0), slot_(slot), space_(space) {}
 
  private:
-  void grow(std::size_t more) override { capacity_ = space_.grow_result(size_ + more); }
+  void grow(std::size_t more) override {
+    capacity_ = space_.grow_result(size_ + more);
+    data_ = slot_.memory_for(size_, more).data();
+  }
 
+  channel::WorkerSlot& slot_;
   SlotSpace& space_;
 };
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "os/futex.hpp"
+#include "os/huge_pages.hpp"
 #include "os/memfd.hpp"
 
 namespace killable::channel {
@@ -35,7 +36,9 @@ HostInbox::HostInbox(std::uint64_t capacity)
 }
 
 void HostInbox::post(const OutgoingCall& call) noexcept {
-  const std::span<std::byte> memory = mapping_.bytes();
+  const std::uint64_t end = wire::kInboxArgumentsOffset + call.arguments.size();
+  const std::span<std::byte> memory = mapping_.bytes_for(end);
+  os::make_huge(memory.first(end));
   std::ranges::copy(call.arguments, memory.begin() + wire::kInboxArgumentsOffset);
   auto& header = *reinterpret_cast<wire::InboxHeader*>(memory.data());
   fill(header, call);
@@ -47,6 +50,12 @@ void HostInbox::post(const OutgoingCall& call) noexcept {
 bool HostInbox::is_swollen() const noexcept { return used_ > kKeptBytes; }
 
 os::UniqueFd make_filled_inbox(const OutgoingCall& call) {
+  // write(2), which is the cheaper, makes no huge pages.
+  if (filled_inbox_bytes(call) >= os::kHugePageBytes) {
+    HostInbox inbox(call.arguments.size());
+    inbox.post(call);
+    return std::move(inbox).take_memfd();
+  }
   alignas(wire::InboxHeader) std::array<std::byte, wire::kInboxArgumentsOffset>
       beginning{};
   auto& header = *new (beginning.data()) wire::InboxHeader{};
@@ -67,13 +76,14 @@ bool WorkerInbox::has_call(wire::CallNumber number) const noexcept {
   return header().call.load(std::memory_order_acquire) == number;
 }
 
-WorkerInbox::Call WorkerInbox::await_call(wire::CallNumber number) const {
+WorkerInbox::Call WorkerInbox::await_call(wire::CallNumber number) {
   const wire::InboxHeader& posted = header();
   while (!has_call(number)) os::futex_wait(posted.call, number - 1);
+  const std::uint64_t end = wire::kInboxArgumentsOffset + posted.arguments_bytes;
   return {.name = posted.name,
           .max_result_bytes = posted.max_result_bytes,
-          .arguments = mapping_.bytes().subspan(wire::kInboxArgumentsOffset,
-                                                posted.arguments_bytes),
+          .arguments =
+              mapping_.bytes_for(end).first(end).subspan(wire::kInboxArgumentsOffset),
           .is_last = posted.is_last != 0,
           .attached = posted.attached};
 }

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <killable/detail/shared_memory.hpp>
 
@@ -35,6 +36,8 @@ class HostInbox {
   std::uint64_t capacity() const noexcept {
     return bytes() - wire::kInboxArgumentsOffset;
   }
+
+  os::UniqueFd take_memfd() && noexcept { return std::move(memfd_); }
 
   /// The worker has it by now.
   void close_memfd() noexcept { memfd_.reset(); }
@@ -80,7 +83,7 @@ class WorkerInbox {
   bool has_call(wire::CallNumber number) const noexcept;
 
   /// Blocks until the host has posted it. Requires: it waits for `number` - 1 no more.
-  Call await_call(wire::CallNumber number) const;
+  Call await_call(wire::CallNumber number);
 
  private:
   const wire::InboxHeader& header() const noexcept;

@@ -24,6 +24,12 @@ class Mapping {
 
   std::span<std::byte> bytes() const noexcept;
 
+  /// The same, for who reads or writes the first `size` of them: from a huge page on, in
+  /// a second mapping, which lets these be mapped as such and is made when first asked
+  /// for. Small calls go without it and its system calls. Requires: the memfd is mapped
+  /// from its beginning. Not thread-safe.
+  std::span<std::byte> bytes_for(std::uint64_t size) noexcept;
+
  private:
   struct Region;
   std::unique_ptr<Region> region_;

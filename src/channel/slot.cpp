@@ -11,6 +11,7 @@
 #include "channel/shared_memory.hpp"
 #include "os/deadline.hpp"
 #include "os/futex.hpp"
+#include "os/huge_pages.hpp"
 #include "os/memfd.hpp"
 
 namespace killable::channel {
@@ -87,8 +88,9 @@ HostSlot::Result HostSlot::result(const Committed& committed) {
     mapping_ = Mapping(memfd_.get(), Mapping::Access::read_only, end, "the result");
   if (committed.arrays_begin != 0 && !arrays_)
     arrays_ = map_arrays(committed.arrays_begin);
-  return {.bytes = mapping_.bytes().subspan(wire::kSlotResultOffset, committed.length),
-          .arrays = arrays_};
+  return {
+      .bytes = mapping_.bytes_for(end).subspan(wire::kSlotResultOffset, committed.length),
+      .arrays = arrays_};
 }
 
 detail::MemoryPtr HostSlot::map_arrays(std::uint64_t begin) {
@@ -121,6 +123,19 @@ WorkerSlot::WorkerSlot(int memfd, std::uint64_t bytes)
 
 std::span<std::byte> WorkerSlot::result_memory() const noexcept {
   return mapping_.bytes().subspan(wire::kSlotResultOffset);
+}
+
+std::span<std::byte> WorkerSlot::memory_for(std::uint64_t written,
+                                            std::uint64_t more) noexcept {
+  const std::uint64_t begin = wire::kSlotResultOffset + written;
+  const std::uint64_t end = begin + more;
+  const std::span<std::byte> memory = mapping_.bytes_for(end);
+  // A huge page that begins before it is in use up to there. Small writes would only come
+  // to make one of what they have almost filled.
+  if (more >= os::kHugePageBytes)
+    os::make_huge(
+        memory.first(end).subspan(begin / os::kHugePageBytes * os::kHugePageBytes));
+  return memory.subspan(wire::kSlotResultOffset);
 }
 
 void WorkerSlot::announce_life() noexcept {

@@ -82,6 +82,10 @@ class WorkerSlot {
   /// Where the result is to be written.
   std::span<std::byte> result_memory() const noexcept;
 
+  /// The same memory, for who has written so many bytes of the result and now writes
+  /// `more`.
+  std::span<std::byte> memory_for(std::uint64_t written, std::uint64_t more) noexcept;
+
   /// From now on the slot tells of the death of this thread: see SlotHeader::life. Also
   /// makes the page that every commit writes to, so that it need not.
   void announce_life() noexcept;

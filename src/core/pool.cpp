@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include <killable/detail/huge_pages.hpp>
 #include <killable/errors.hpp>
 
 #include "channel/bell.hpp"
@@ -32,6 +33,14 @@ bool has_answered_ahead(const PoolWorker& worker) try {
          worker.host.slot->committed(worker.host.id, worker.number() + 1).has_value();
 } catch (const ProtocolViolation&) {
   return true;
+}
+
+std::shared_ptr<const std::vector<std::byte>> copy_of(std::span<const std::byte> bytes) {
+  auto copy = std::make_shared<std::vector<std::byte>>();
+  copy->reserve(bytes.size());
+  detail::prefer_huge_pages(copy->data(), bytes.size());
+  copy->assign(bytes.begin(), bytes.end());
+  return copy;
 }
 
 std::size_t worker_limit(std::size_t asked) {
@@ -207,10 +216,9 @@ std::optional<PoolOutcome> Pool::take_result(PoolWorker& worker, bool& is_clean)
   if (is_value && committed->length > worker.call->options().max_result_bytes)
     throw ProtocolViolation("the worker committed more than max_result_bytes");
   const auto [bytes, arrays] = slot.result(*committed);
-  PoolOutcome outcome{
-      .state = is_value ? State::returned : State::threw,
-      .bytes = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end()),
-      .arrays = arrays};
+  PoolOutcome outcome{.state = is_value ? State::returned : State::threw,
+                      .bytes = copy_of(bytes),
+                      .arrays = arrays};
   note_memory(worker, bytes.size());
   // What lies in the slot is the call's, as long as anybody holds it.
   is_clean = committed->is_clean && !arrays;

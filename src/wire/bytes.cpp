@@ -5,6 +5,7 @@
 #include <new>
 #include <string>
 
+#include <killable/detail/huge_pages.hpp>
 #include <killable/errors.hpp>
 
 namespace killable::detail {
@@ -17,6 +18,7 @@ void HeapSink::grow(std::size_t more) {
   if (more > std::numeric_limits<std::size_t>::max() / 2 - size_) throw std::bad_alloc();
   const std::size_t capacity = std::max({kFirstBlock, capacity_ * 2, size_ + more});
   auto block = std::make_unique_for_overwrite<std::byte[]>(capacity);
+  prefer_huge_pages(block.get(), size_ + more);
   if (size_ != 0) std::memcpy(block.get(), data_, size_);
   block_ = std::move(block);
   data_ = block_.get();

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <killable/detail/huge_pages.hpp>
 #include <killable/detail/members.hpp>
 
 /// Sequences: a count, then the elements, as images where they have them. Whatever the
@@ -136,14 +137,23 @@ struct SequenceCodec : Crossing<typename C::value_type> {
   }
 
  private:
-  /// One copy, and no zeros written before it.
-  static C copy_images(const std::byte* images, std::size_t count) {
-    if (is_aligned(images, alignof(T))) {
-      const T* begin = reinterpret_cast<const T*>(images);
-      return C(begin, begin + count);
-    }
+  /// An empty one for `count` elements.
+  static C with_room(std::size_t count) {
     C container;
     if constexpr (requires { container.reserve(count); }) container.reserve(count);
+    if constexpr (requires { prefer_huge_pages(container.data(), count); })
+      prefer_huge_pages(container.data(), count * sizeof(T));
+    return container;
+  }
+
+  /// One copy, and no zeros written before it.
+  static C copy_images(const std::byte* images, std::size_t count) {
+    C container = with_room(count);
+    if (is_aligned(images, alignof(T))) {
+      const T* begin = reinterpret_cast<const T*>(images);
+      container.assign(begin, begin + count);
+      return container;
+    }
     for (std::size_t i = 0; i != count; ++i) {
       container.push_back(copy_image<T>(images + i * sizeof(T)));
     }
@@ -151,8 +161,7 @@ struct SequenceCodec : Crossing<typename C::value_type> {
   }
 
   static C collect(Source& source, std::size_t count) {
-    C container;
-    if constexpr (requires { container.reserve(count); }) container.reserve(count);
+    C container = with_room(count);
     decode_elements<T>(source, count,
                        [&](T&& element) { container.push_back(std::move(element)); });
     return container;
