@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include <killable/detail/huge_pages.hpp>
+#include <killable/detail/bytes.hpp>
 #include <killable/errors.hpp>
 
 #include "channel/bell.hpp"
@@ -35,11 +35,9 @@ bool has_answered_ahead(const PoolWorker& worker) try {
   return true;
 }
 
-std::shared_ptr<const std::vector<std::byte>> copy_of(std::span<const std::byte> bytes) {
-  auto copy = std::make_shared<std::vector<std::byte>>();
-  copy->reserve(bytes.size());
-  detail::prefer_huge_pages(copy->data(), bytes.size());
-  copy->assign(bytes.begin(), bytes.end());
+std::shared_ptr<const detail::HeapSink> copy_of(std::span<const std::byte> bytes) {
+  auto copy = std::make_shared<detail::HeapSink>();
+  copy->write(bytes.data(), bytes.size());
   return copy;
 }
 

@@ -61,7 +61,7 @@ detail::Source PoolCall::result() {
   join(os::Deadline::never());
   if (outcome_.failure) std::rethrow_exception(outcome_.failure);
   if (!outcome_.bytes) throw_outcome(outcome_.report, title(), options());
-  detail::Source source(*outcome_.bytes, memory_budget());
+  detail::Source source(outcome_.bytes->bytes(), memory_budget());
   if (outcome_.state == State::threw)
     std::rethrow_exception(detail::decode_exception(source));
   request_.memory->set_slot_arrays(outcome_.arrays);

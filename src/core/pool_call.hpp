@@ -7,7 +7,8 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
+
+#include <killable/detail/bytes.hpp>
 
 #include "core/call.hpp"
 #include "os/deadline.hpp"
@@ -22,7 +23,7 @@ struct PoolWorker;
 struct PoolOutcome {
   State state = State::running;
   Report report = {};
-  std::shared_ptr<const std::vector<std::byte>> bytes = {};  ///< returned, threw
+  std::shared_ptr<const detail::HeapSink> bytes = {};  ///< returned, threw
   detail::MemoryPtr arrays = {};  ///< That the worker made, if there are any.
   std::exception_ptr failure =
       {};  ///< No worker was to be had, or it broke the protocol.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <span>
 #include <string_view>
 
@@ -99,8 +100,13 @@ class HeapSink final : public Sink {
   HeapSink() : Sink(nullptr, 0) {}
 
  private:
+  struct Delete {
+    void operator()(std::byte* block) const { ::operator delete(block, alignment); }
+    std::align_val_t alignment;
+  };
+
   void grow(std::size_t more) override;
-  std::unique_ptr<std::byte[]> block_;
+  std::unique_ptr<std::byte, Delete> block_;
 };
 
 /// A Sink over memory of a fixed size, such as a slot.
