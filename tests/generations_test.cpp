@@ -183,7 +183,7 @@ int wake(const std::atomic<std::uint32_t>& word) {
 
 TEST_F(Generations, AWakeWithoutACallIsNoCall) {
   channel::HostInbox host(4096);
-  const channel::WorkerInbox worker(host.memfd(), host.bytes());
+  channel::WorkerInbox worker(host.memfd(), host.bytes());
   const channel::Mapping mapping(host.memfd(), channel::Mapping::Access::read_only,
                                  host.bytes(), "the inbox");
   const auto& header =

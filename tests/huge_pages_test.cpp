@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <numeric>
 #include <string>
@@ -84,29 +86,40 @@ struct Shared {
   std::span<std::byte> bytes;
 };
 
+/// What the kernel does, as seen without the library: memory of a memfd or of nobody's,
+/// written after `advise`, which is asked where a huge page begins.
+template <class Advise>
+bool is_huge_after(int memfd, const Advise& advise) {
+  constexpr std::size_t kSize = 2 * kHugePageBytes;
+  const int flags = memfd == -1 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+  void* const room =
+      ::mmap(nullptr, kSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const auto begin = reinterpret_cast<std::uintptr_t>(room) + kHugePageBytes - 1;
+  auto* const page = reinterpret_cast<char*>(begin / kHugePageBytes * kHugePageBytes);
+  ::mmap(page, kHugePageBytes, PROT_READ | PROT_WRITE, flags | MAP_FIXED, memfd, 0);
+  advise(page);
+  std::fill_n(page, kHugePageBytes, 'x');
+  const bool is_huge = huge_bytes_at(page) != 0;
+  ::munmap(room, kSize);
+  return is_huge;
+}
+
 bool kernel_makes_shared_ones_huge() {
-  const Shared shared(kHugePageBytes);
-  os::make_huge(shared.bytes);
-  return huge_bytes_at(shared.bytes.data()) != 0;
+  constexpr int kMadvCollapse = 25;
+  return is_huge_after(os::create_memfd("a test", kHugePageBytes).get(), [](char* page) {
+    *page = 'x';
+    ::madvise(page, kHugePageBytes, kMadvCollapse);
+  });
 }
 
 /// Also without having been asked: see shmem_enabled in the kernel's transhuge.rst.
 bool kernel_makes_all_shared_ones_huge() {
-  const Shared shared(kHugePageBytes);
-  std::ranges::fill(shared.bytes, std::byte{1});
-  return huge_bytes_at(shared.bytes.data()) != 0;
+  return is_huge_after(os::create_memfd("a test", kHugePageBytes).get(), [](char*) {});
 }
 
 bool kernel_makes_private_ones_huge() {
-  constexpr std::size_t kSize = 2 * kHugePageBytes;
-  void* const address =
-      ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  const std::span<std::byte> memory(static_cast<std::byte*>(address), kSize);
-  os::prefer_huge(memory);
-  std::ranges::fill(memory, std::byte{1});
-  const bool is_huge = huge_bytes_at(&memory[kSize / 2]) != 0;
-  ::munmap(address, kSize);
-  return is_huge;
+  return is_huge_after(
+      -1, [](char* page) { ::madvise(page, kHugePageBytes, MADV_HUGEPAGE); });
 }
 
 /// Bytes that a test may expect in huge pages.
@@ -180,16 +193,27 @@ TEST_F(HugePages, AreNotMadeForLessThanOne) {
   EXPECT_EQ(call(look, sent).huge_bytes, 0u);
 }
 
-TEST_F(HugePages, HoldNoMoreThanTheResult) {
-  const auto make = [] {
-    const std::string made = pattern(kLarge + kMegabyte);
-    return std::pair(made, std::string(made.size() / 8, 'x'));
-  };
-  KillableThread thread(make);
-  thread.start();
-  thread.getResult();
-  const std::size_t used = (kLarge + kMegabyte) / 8 * 9;
-  EXPECT_LE(huge_shared_bytes(), used);
+/// What all memfds that this process has open take of memory.
+std::size_t memory_of_memfds() {
+  std::size_t bytes = 0;
+  for (const auto& each : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const auto target = std::filesystem::read_symlink(each, gone).string();
+    struct stat status {};
+    if (target.find("memfd:killable") != std::string::npos &&
+        ::stat(each.path().c_str(), &status) == 0)
+      bytes += static_cast<std::size_t>(status.st_blocks) * 512;
+  }
+  return bytes;
+}
+
+TEST_F(HugePages, TakeNoMoreMemoryThanTheResult) {
+  ProcessPool pool({.workers = 1});
+  const std::size_t before = memory_of_memfds();
+  constexpr std::size_t kSize = kLarge + 65'536;
+  pool.submit(pattern, kSize).join();
+  EXPECT_GT(memory_of_memfds(), before + kLarge);
+  EXPECT_LT(memory_of_memfds(), before + kLarge + kMegabyte);
 }
 
 // --- Where there are none ---
