@@ -48,6 +48,8 @@ HugeView::HugeView(std::span<std::byte> shared) noexcept {
     bytes_ = {begin, shared.size()};
 }
 
+// All that was reserved goes at once, with what lies on either side of the view: nobody
+// else can have come to lie there.
 HugeView::~HugeView() {
   if (!reserved_.empty()) ::munmap(reserved_.data(), reserved_.size());
 }

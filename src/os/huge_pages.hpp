@@ -9,8 +9,8 @@
 /// kernel cannot follow it, memory is the same in ordinary pages.
 namespace killable::os {
 
-/// Of one on x86-64, and on arm64 with pages of 4 KiB. Where theirs are larger, the
-/// kernel finds no whole one in what it is asked for less often, and else does its best.
+/// Of one on x86-64, and on arm64 with pages of 4 KiB. Where one is larger, the kernel
+/// takes the whole ones in what it is asked for, if any.
 inline constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 
 /// A second mapping of memory that is shared, at an address where its huge pages can be
