@@ -156,6 +156,18 @@ std::size_t SlotSpace::grow_result(std::size_t bytes) {
   return result_bytes_;
 }
 
+void ResultSink::grow(std::size_t more) {
+  const std::size_t capacity = space_.grow_result(size_ + more);
+  if (size_ + more <= cell_.size()) {
+    capacity_ = std::min(capacity, cell_.size());
+    return;
+  }
+  capacity_ = capacity;
+  if (data_ == memory_.data()) return;
+  std::ranges::copy(bytes(), memory_.begin());
+  data_ = memory_.data();
+}
+
 std::string SlotSpace::limit_text() const {
   std::string text =
       "the limit is max_result_bytes, " + std::to_string(max_bytes_) + " bytes";

@@ -72,12 +72,14 @@ class SlotSpace {
 /// The result in such a slot.
 class ResultSink final : public detail::Sink {
  public:
-  ResultSink(std::span<std::byte> memory, SlotSpace& space)
-      : Sink(memory.data(), 0), space_(space) {}
+  ResultSink(std::span<std::byte> cell, std::span<std::byte> memory, SlotSpace& space)
+      : Sink(cell.data(), 0), cell_(cell), memory_(memory), space_(space) {}
 
  private:
-  void grow(std::size_t more) override { capacity_ = space_.grow_result(size_ + more); }
+  void grow(std::size_t more) override;
 
+  const std::span<std::byte> cell_;
+  const std::span<std::byte> memory_;
   SlotSpace& space_;
 };
 

@@ -14,13 +14,16 @@ namespace {
 /// Kept from call to call: most arguments never take more.
 constexpr std::uint64_t kKeptBytes = std::uint64_t{1} << 20;
 
-/// All but the word that publishes it.
-void fill(wire::InboxHeader& header, const OutgoingCall& call) noexcept {
-  header.arguments_bytes = call.arguments.size();
-  header.max_result_bytes = call.max_result_bytes;
-  header.is_last = call.is_last ? 1 : 0;
-  header.attached = static_cast<std::uint16_t>(call.attached.size());
-  header.name[call.name.copy(header.name, sizeof header.name - 1)] = '\0';
+constexpr std::uint64_t kArgumentAlignment = 16;
+
+void fill(wire::InboxEntry& entry, const OutgoingCall& call,
+          std::uint64_t arguments_begin) noexcept {
+  entry.arguments_begin = arguments_begin;
+  entry.arguments_bytes = call.arguments.size();
+  entry.max_result_bytes = call.max_result_bytes;
+  entry.is_last = call.is_last ? 1 : 0;
+  entry.attached = static_cast<std::uint16_t>(call.attached.size());
+  entry.name[call.name.copy(entry.name, sizeof entry.name - 1)] = '\0';
 }
 
 }  // namespace
@@ -34,14 +37,44 @@ HostInbox::HostInbox(std::uint64_t capacity)
   mapping_.bytes().front() = std::byte{0};
 }
 
-void HostInbox::post(const OutgoingCall& call) noexcept {
-  const std::span<std::byte> memory = mapping_.bytes();
-  std::ranges::copy(call.arguments, memory.begin() + wire::kInboxArgumentsOffset);
-  auto& header = *reinterpret_cast<wire::InboxHeader*>(memory.data());
-  fill(header, call);
-  used_ = std::max<std::uint64_t>(used_, call.arguments.size());
-  header.call.store(++posted_, std::memory_order_release);
-  os::futex_wake(header.call);
+void HostInbox::add(const OutgoingCall& call) noexcept {
+  if (last_ == taken_) end_ = wire::kInboxArgumentsOffset;
+  const std::uint64_t begin =
+      (end_ + kArgumentAlignment - 1) / kArgumentAlignment * kArgumentAlignment;
+  std::ranges::copy(call.arguments,
+                    mapping_.bytes().begin() + static_cast<std::ptrdiff_t>(begin));
+  fill(header().entries[++last_ % wire::kRing], call, begin);
+  end_ = begin + call.arguments.size();
+  used_ = std::max(used_, end_);
+}
+
+void HostInbox::publish() noexcept {
+  header().posted.store(last_);
+  os::futex_wake(header().posted);
+}
+
+void HostInbox::take(bool is_large) noexcept {
+  header().taken.store(++taken_);
+  if (is_large && taken_ != last_) os::futex_wake(header().taken);
+}
+
+void HostInbox::withdraw(wire::CallNumber number) noexcept {
+  header().posted.store(number - 1);
+  last_ = number - 1;
+}
+
+void HostInbox::restore(wire::CallNumber last) noexcept {
+  last_ = last;
+  publish();
+}
+
+bool HostInbox::has_room_for(std::uint64_t bytes) const noexcept {
+  return last_ - taken_ < wire::kRing &&
+         end_ + kArgumentAlignment + bytes <= mapping_.bytes().size();
+}
+
+wire::InboxHeader& HostInbox::header() const noexcept {
+  return *reinterpret_cast<wire::InboxHeader*>(mapping_.bytes().data());
 }
 
 bool HostInbox::is_swollen() const noexcept { return used_ > kKeptBytes; }
@@ -50,8 +83,8 @@ os::UniqueFd make_filled_inbox(const OutgoingCall& call) {
   alignas(wire::InboxHeader) std::array<std::byte, wire::kInboxArgumentsOffset>
       beginning{};
   auto& header = *new (beginning.data()) wire::InboxHeader{};
-  fill(header, call);
-  header.call.store(1, std::memory_order_relaxed);
+  fill(header.entries[1], call, wire::kInboxArgumentsOffset);
+  header.posted.store(1, std::memory_order_relaxed);
   return os::create_sealed_memfd(
       "the arguments", std::array{std::span<const std::byte>(beginning), call.arguments});
 }
@@ -64,18 +97,29 @@ WorkerInbox::WorkerInbox(int memfd, std::uint64_t bytes)
     : mapping_(memfd, Mapping::Access::read_only, bytes, "the arguments") {}
 
 bool WorkerInbox::has_call(wire::CallNumber number) const noexcept {
-  return header().call.load(std::memory_order_acquire) == number;
+  return header().posted.load() >= number;
 }
 
-WorkerInbox::Call WorkerInbox::await_call(wire::CallNumber number) const {
-  const wire::InboxHeader& posted = header();
-  while (!has_call(number)) os::futex_wait(posted.call, number - 1);
-  return {.name = posted.name,
-          .max_result_bytes = posted.max_result_bytes,
-          .arguments = mapping_.bytes().subspan(wire::kInboxArgumentsOffset,
-                                                posted.arguments_bytes),
-          .is_last = posted.is_last != 0,
-          .attached = posted.attached};
+void WorkerInbox::await_call(wire::CallNumber number) const noexcept {
+  const std::atomic<wire::CallNumber>& posted = header().posted;
+  for (wire::CallNumber last = posted.load(); last < number; last = posted.load())
+    os::futex_wait(posted, last);
+}
+
+WorkerInbox::Call WorkerInbox::call(wire::CallNumber number) const {
+  const wire::InboxEntry& entry = header().entries[number % wire::kRing];
+  return {.name = entry.name,
+          .max_result_bytes = entry.max_result_bytes,
+          .arguments =
+              mapping_.bytes().subspan(entry.arguments_begin, entry.arguments_bytes),
+          .is_last = entry.is_last != 0,
+          .attached = entry.attached};
+}
+
+void WorkerInbox::await_taken(wire::CallNumber number) const noexcept {
+  const std::atomic<wire::CallNumber>& taken = header().taken;
+  for (wire::CallNumber last = taken.load(); last < number; last = taken.load())
+    os::futex_wait(taken, last);
 }
 
 const wire::InboxHeader& WorkerInbox::header() const noexcept {
