@@ -2,11 +2,15 @@
 
 #include <killable/killable.hpp>
 
+#include <atomic>
 #include <chrono>
-#include <optional>
+#include <cstddef>
+#include <cstdint>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "placement.hpp"
 #include "samples.hpp"
 
 namespace killable::bench {
@@ -17,10 +21,6 @@ using namespace std::chrono_literals;
 
 int answer(int question) { return question + 1; }
 
-void compute_for_ever() {
-  for (;;) benchmark::ClobberMemory();
-}
-
 /// From the construction of the handle to the result.
 Seconds timed_call(StartMethod start_method) {
   const Clock::time_point before = Clock::now();
@@ -30,48 +30,35 @@ Seconds timed_call(StartMethod start_method) {
   return Clock::now() - before;
 }
 
-void with_spare(benchmark::State& state, const std::string& name) {
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
+std::vector<double> with_spare(Placement placement, int calls) {
+  start_session(placement);
+  Stopwatch stopwatch;
+  for (int i = 0; i < calls; ++i) {
     warm_up();  // A fork may take longer than the pause.
     std::this_thread::sleep_for(kPause);
     stopwatch.add(timed_call(StartMethod::fork_server));
   }
+  return std::move(stopwatch).seconds();
 }
 
-/// With a configuration of its own, hence in a worker, which starts its own fork server.
-std::vector<double> without_spare(int calls) {
-  configure({.spare_workers = 0});
-  warm_up();
-  std::vector<double> seconds;
+template <StartMethod start_method>
+std::vector<double> without_spare(Placement placement, int calls) {
+  start_session(placement, {.spare_workers = 0});
+  Stopwatch stopwatch;
   for (int i = 0; i < calls; ++i) {
     std::this_thread::sleep_for(kPause);
-    seconds.push_back(timed_call(StartMethod::fork_server).count());
+    stopwatch.add(timed_call(start_method));
   }
-  return seconds;
-}
-
-void fresh_without_spare(benchmark::State& state, const std::string& name) {
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state)
-    for (const double seconds : call(without_spare, 200)) stopwatch.add(Seconds(seconds));
-}
-
-void spawned(benchmark::State& state, const std::string& name) {
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
-    std::this_thread::sleep_for(kPause);
-    stopwatch.add(timed_call(StartMethod::spawn));
-  }
+  return std::move(stopwatch).seconds();
 }
 
 /// Time for each of a row of calls of which eight are in flight at once.
-void saturated(benchmark::State& state, const std::string& name) {
+std::vector<double> saturated(Placement placement, int rows) {
   constexpr std::size_t kCalls = 200;
   constexpr std::size_t kInFlight = 8;
-  warm_up();
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
+  start_session(placement);
+  Stopwatch stopwatch;
+  for (int row = 0; row < rows; ++row) {
     stopwatch.start();
     std::vector<KillableThread<int>> running;
     for (std::size_t started = 0; started < kCalls || !running.empty();) {
@@ -86,15 +73,29 @@ void saturated(benchmark::State& state, const std::string& name) {
     }
     stopwatch.stop(kCalls);
   }
+  return std::move(stopwatch).seconds();
 }
 
-/// From kill(0ms) to the exception that getResult() throws.
-void kill_busy_worker(benchmark::State& state, const std::string& name) {
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
-    KillableThread thread(compute_for_ever);
+/// Tells the host through shared memory that it computes by now.
+void compute_for_ever(SharedArray<std::uint32_t> computes, std::size_t bytes) {
+  std::vector<char> memory(bytes, 'x');
+  benchmark::DoNotOptimize(memory.data());
+  std::atomic_ref(computes[0]).store(1);
+  for (;;) benchmark::ClobberMemory();
+}
+
+/// From kill(0ms) to the exception that getResult() throws, for a worker that has touched
+/// so many bytes.
+template <std::size_t bytes>
+std::vector<double> kills(Placement placement, int count) {
+  start_session(placement);
+  Stopwatch stopwatch;
+  for (int i = 0; i < count; ++i) {
+    const SharedArray<std::uint32_t> computes(1);
+    KillableThread thread(compute_for_ever, computes, bytes);
     thread.start();
-    std::this_thread::sleep_for(2 * kPause);  // it computes by now
+    while (std::atomic_ref(computes[0]).load() == 0) std::this_thread::sleep_for(kPause);
+    std::this_thread::sleep_for(kPause);
     stopwatch.start();
     thread.kill(0ms);
     try {
@@ -103,39 +104,18 @@ void kill_busy_worker(benchmark::State& state, const std::string& name) {
       stopwatch.stop();
     }
   }
-}
-
-/// The same, of a worker that has a gigabyte.
-void kill_large_worker(benchmark::State& state, const std::string& name) {
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
-    KillableThread thread([] {
-      std::vector<char> memory(std::size_t{1} << 30, 'x');
-      benchmark::DoNotOptimize(memory.data());
-      compute_for_ever();
-    });
-    thread.start();
-    // Until it computes: its processor time goes on, its memory is there.
-    std::this_thread::sleep_for(4s);
-    stopwatch.start();
-    thread.kill(0ms);
-    try {
-      thread.getResult();
-    } catch (const Killed&) {
-      stopwatch.stop();
-    }
-  }
+  return std::move(stopwatch).seconds();
 }
 
 }  // namespace
 
 void register_calls() {
-  add("call, spare ready", 200, with_spare);
-  add("call, no spare", 1, fresh_without_spare);
-  add("call, spawn", 20, spawned);
+  add("call, spare ready", 200, with_spare, kPlacements);
+  add("call, no spare", 200, without_spare<StartMethod::fork_server>);
+  add("call, spawn", 20, without_spare<StartMethod::spawn>);
   add("calls, 8 in flight", 2, saturated);
-  add("kill(0ms) to Killed", 100, kill_busy_worker);
-  add("kill(0ms) to Killed, 1 GB", 3, kill_large_worker);
+  add("kill(0ms) to Killed", 100, kills<0>, kPlacements);
+  add("kill(0ms) to Killed, 1 GB", 1, kills<std::size_t{1} << 30>);
 }
 
 }  // namespace killable::bench

@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "samples.hpp"
@@ -32,27 +33,23 @@ Index make_index() {
   return index;
 }
 
-/// `cross(sink, value)` encodes into a sink that has its memory already, and decodes.
-template <class T>
-void measure(const std::string& name, int events, int iterations, T (*make)(),
-             void (*cross)(HeapSink&, const T&)) {
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [=](benchmark::State& state) {
-                                 const T value = make();
-                                 HeapSink sink;
-                                 cross(sink, value);
-                                 Stopwatch stopwatch(state, name);
-                                 for (auto _ : state) {
-                                   stopwatch.start();
-                                   for (int i = 0; i < events; ++i) {
-                                     sink.clear();
-                                     cross(sink, value);
-                                   }
-                                   stopwatch.stop(events);
-                                 }
-                               })
-      ->UseManualTime()
-      ->Iterations(iterations);
+/// `cross(sink, value)` encodes into a sink that has its memory already, and decodes;
+/// `repeat` times, for what is short, and given for each.
+template <auto make, auto cross, int repeat = 1>
+std::vector<double> crossings(Placement /*placement*/, int count) {
+  const auto value = make();
+  HeapSink sink;
+  cross(sink, value);
+  Stopwatch stopwatch;
+  for (int i = 0; i < count; ++i) {
+    stopwatch.start();
+    for (int j = 0; j < repeat; ++j) {
+      sink.clear();
+      cross(sink, value);
+    }
+    stopwatch.stop(repeat);
+  }
+  return std::move(stopwatch).seconds();
 }
 
 template <class T>
@@ -106,11 +103,11 @@ void cross_by_hand(HeapSink& sink, const Index& index) {
 }  // namespace
 
 void register_codec() {
-  measure("codec, int", 1000, 300, make_int, cross_by_codec<int>);
-  measure("codec, vector<double> 1e6", 1, 20, make_numbers, cross_by_codec<Numbers>);
-  measure("copied twice, vector<double> 1e6", 1, 20, make_numbers, copy_twice);
-  measure("codec, map 1e4", 1, 20, make_index, cross_by_codec<Index>);
-  measure("by hand, map 1e4", 1, 20, make_index, cross_by_hand);
+  add("codec, int", 300, crossings<make_int, cross_by_codec<int>, 1000>);
+  add("codec, vector<double> 1e6", 20, crossings<make_numbers, cross_by_codec<Numbers>>);
+  add("copied twice, vector<double> 1e6", 20, crossings<make_numbers, copy_twice>);
+  add("codec, map 1e4", 20, crossings<make_index, cross_by_codec<Index>>);
+  add("by hand, map 1e4", 20, crossings<make_index, cross_by_hand>);
 }
 
 }  // namespace killable::bench

@@ -4,6 +4,7 @@
 
 #include <linux/futex.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -11,17 +12,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <climits>
 #include <cstdint>
 #include <new>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "os/unique_fd.hpp"
-#include "processors.hpp"
+#include "placement.hpp"
 #include "samples.hpp"
 
 namespace killable::bench {
@@ -63,106 +64,127 @@ pid_t fork_to(Work work) {
 
 void reap(pid_t child) { ::waitpid(child, nullptr, 0); }
 
-void thread_create_join(benchmark::State& state, const std::string& name, bool pause) {
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
+/// std::thread, but for where it begins: that of std::thread inherits the caller's.
+class PlacedThread {
+ public:
+  explicit PlacedThread(Placement placement) {
+    ::pthread_attr_init(&attributes_);
+    const cpu_set_t processors = workers_processors(placement);
+    ::pthread_attr_setaffinity_np(&attributes_, sizeof processors, &processors);
+  }
+  ~PlacedThread() { ::pthread_attr_destroy(&attributes_); }
+  PlacedThread(const PlacedThread&) = delete;
+  PlacedThread& operator=(const PlacedThread&) = delete;
+
+  void create_and_join() const {
+    pthread_t thread{};
+    ::pthread_create(
+        &thread, &attributes_, [](void*) -> void* { return nullptr; }, nullptr);
+    ::pthread_join(thread, nullptr);
+  }
+
+ private:
+  pthread_attr_t attributes_{};
+};
+
+template <bool pause>
+std::vector<double> threads(Placement placement, int count) {
+  become_host(placement);
+  const PlacedThread placed(placement);
+  Stopwatch stopwatch;
+  for (int i = 0; i < count; ++i) {
     if (pause) std::this_thread::sleep_for(kPause);
     stopwatch.start();
-    std::thread([] {}).join();
+    if (placement == Placement::apart)
+      placed.create_and_join();
+    else
+      std::thread([] {}).join();
     stopwatch.stop();
   }
+  return std::move(stopwatch).seconds();
 }
 
-// What forks is measured in a worker: it is small and clean, as the fork server is; this
-// process has the memory of all benchmarks.
-
-std::vector<double> forks_to_first_instruction(int forks) {
-  std::vector<double> seconds;
+std::vector<double> forks_to_first_instruction(Placement /*placement*/, int forks) {
+  Stopwatch stopwatch;
   const Shared<std::atomic<Clock::time_point>> entered;
   for (int i = 0; i < forks; ++i) {
     std::this_thread::sleep_for(kPause);
     const Clock::time_point before = Clock::now();
     reap(fork_to([&] { entered->store(Clock::now()); }));
-    seconds.push_back(Seconds(entered->load() - before).count());
+    stopwatch.add(entered->load() - before);
   }
-  return seconds;
+  return std::move(stopwatch).seconds();
 }
 
 /// Time for each of 200 processes of which `in_flight` live at once.
 template <int in_flight>
-std::vector<double> forks_and_exits(int rows) {
+std::vector<double> forks_and_exits(Placement /*placement*/, int rows) {
   constexpr int kProcesses = 200;
-  std::vector<double> seconds;
+  Stopwatch stopwatch;
   for (int row = 0; row < rows; ++row) {
-    const Clock::time_point before = Clock::now();
+    stopwatch.start();
     for (int forked = 0; forked < kProcesses; ++forked) {
       if (forked >= in_flight) ::wait(nullptr);
       fork_to([] {});
     }
     while (::wait(nullptr) > 0) {
     }
-    seconds.push_back(Seconds(Clock::now() - before).count() / kProcesses);
+    stopwatch.stop(kProcesses);
   }
-  return seconds;
+  return std::move(stopwatch).seconds();
 }
 
 /// From SIGKILL to the pidfd that tells of the death.
 template <bool busy>
-std::vector<double> sigkills_to_pidfd(int kills) {
-  std::vector<double> seconds;
+std::vector<double> sigkills_to_pidfd(Placement placement, int kills) {
+  become_host(placement);
+  Stopwatch stopwatch;
   for (int i = 0; i < kills; ++i) {
-    const pid_t child = fork_to([] {
+    const pid_t child = fork_to([=] {
+      become_worker(placement);
       while (busy) benchmark::ClobberMemory();
       ::pause();
     });
     const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-    std::this_thread::sleep_for(kPause);
+    std::this_thread::sleep_for(2 * kPause);
     pollfd fd{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-    const Clock::time_point before = Clock::now();
+    stopwatch.start();
     ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
     ::poll(&fd, 1, -1);
-    seconds.push_back(Seconds(Clock::now() - before).count());
+    stopwatch.stop();
     reap(child);
   }
-  return seconds;
+  return std::move(stopwatch).seconds();
 }
 
-void in_worker(benchmark::State& state, const std::string& name,
-               std::vector<double> (*measure)(int), int events) {
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state)
-    for (const double seconds : call(measure, events)) stopwatch.add(Seconds(seconds));
-}
-
-/// A round trip between two pinned processes: `ask` here, `answer` there, for ever.
+/// Round trips between two processes: `ask` here, `answer` there, for ever.
 template <class Ask, class Answer>
-void round_trip(benchmark::State& state, const std::string& name, bool apart, Ask ask,
-                Answer answer) {
-  const Pinned pinned(two_processors(apart)[0]);
-  const std::array<int, 2> processors = two_processors(apart);
+std::vector<double> round_trips(Placement placement, int count, Ask ask, Answer answer) {
+  become_host(placement);
   const pid_t child = fork_to([&] {
-    pin_to(processors[1]);
+    become_worker(placement);
     for (;;) answer();
   });
   ask();
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
+  Stopwatch stopwatch;
+  for (int i = 0; i < count; ++i) {
     stopwatch.start();
     ask();
     stopwatch.stop();
   }
   ::kill(child, SIGKILL);
   reap(child);
+  return std::move(stopwatch).seconds();
 }
 
-void eventfd_round_trip(benchmark::State& state, const std::string& name, bool apart) {
+std::vector<double> eventfd_round_trips(Placement placement, int count) {
   const UniqueFd there(::eventfd(0, EFD_CLOEXEC));
   const UniqueFd back(::eventfd(0, EFD_CLOEXEC));
-  std::uint64_t count = 0;
-  round_trip(
-      state, name, apart,
-      [&] { ::eventfd_write(there.get(), 1), ::eventfd_read(back.get(), &count); },
-      [&] { ::eventfd_read(there.get(), &count), ::eventfd_write(back.get(), 1); });
+  std::uint64_t value = 0;
+  return round_trips(
+      placement, count,
+      [&] { ::eventfd_write(there.get(), 1), ::eventfd_read(back.get(), &value); },
+      [&] { ::eventfd_read(there.get(), &value), ::eventfd_write(back.get(), 1); });
 }
 
 void post(std::atomic<std::uint32_t>& word, std::uint32_t value) {
@@ -175,32 +197,30 @@ void await(std::atomic<std::uint32_t>& word, std::uint32_t value) {
     ::syscall(SYS_futex, &word, FUTEX_WAIT, seen, nullptr, nullptr, 0);
 }
 
-void futex_round_trip(benchmark::State& state, const std::string& name, bool apart) {
+std::vector<double> futex_round_trips(Placement placement, int count) {
   struct Words {
     std::atomic<std::uint32_t> there{0};
     alignas(64) std::atomic<std::uint32_t> back{0};
   };
   const Shared<Words> words;
   std::uint32_t turn = 0;  // each process counts in a copy of its own
-  round_trip(
-      state, name, apart, [&] { post(words->there, ++turn), await(words->back, turn); },
+  return round_trips(
+      placement, count, [&] { post(words->there, ++turn), await(words->back, turn); },
       [&] { await(words->there, ++turn), post(words->back, turn); });
 }
 
 }  // namespace
 
 void register_floors() {
-  add("thread", 300, thread_create_join, false);
-  add("thread, 1 ms pause", 200, thread_create_join, true);
-  add("fork to first instruction", 1, in_worker, &forks_to_first_instruction, 200);
-  add("fork+exit+wait, 1 in flight", 1, in_worker, &forks_and_exits<1>, 2);
-  add("fork+exit+wait, 8 in flight", 1, in_worker, &forks_and_exits<8>, 2);
-  add("SIGKILL to pidfd, asleep", 1, in_worker, &sigkills_to_pidfd<false>, 100);
-  add("SIGKILL to pidfd, busy", 1, in_worker, &sigkills_to_pidfd<true>, 100);
-  add("eventfd round trip, same processor", 2000, eventfd_round_trip, false);
-  add("eventfd round trip, apart", 2000, eventfd_round_trip, true);
-  add("futex round trip, same processor", 2000, futex_round_trip, false);
-  add("futex round trip, apart", 2000, futex_round_trip, true);
+  add("thread", 300, threads<false>, kPlacements);
+  add("thread, 1 ms pause", 200, threads<true>, kPlacements);
+  add("fork to first instruction", 200, forks_to_first_instruction);
+  add("fork+exit+wait, 1 in flight", 2, forks_and_exits<1>);
+  add("fork+exit+wait, 8 in flight", 2, forks_and_exits<8>);
+  add("SIGKILL to pidfd, asleep", 100, sigkills_to_pidfd<false>, kPlacements);
+  add("SIGKILL to pidfd, busy", 100, sigkills_to_pidfd<true>, kPlacements);
+  add("eventfd round trip", 2000, eventfd_round_trips, kPlacements);
+  add("futex round trip", 2000, futex_round_trips, kPlacements);
 }
 
 }  // namespace killable::bench

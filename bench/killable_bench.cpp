@@ -1,53 +1,112 @@
-// Floors of the machine and calls of the library, side by side in one run, and then the
-// ratios that count: numbers of one machine say little about another.
+// Floors of the machine and calls of the library, side by side in one run.
+//
+// Usage: killable_bench [--json FILE] [--benchmark_...]
+//
+// Writes to FILE what it has measured and what that comes to, for bench/report.
 
-#include <cstdio>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <stdexcept>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "memory.hpp"
 #include "samples.hpp"
+#include "targets.hpp"
 
 namespace killable::bench {
 
 namespace {
 
-struct Ratio {
-  std::string what;
-  std::string against;
-  double target;
+using Json = nlohmann::ordered_json;
+
+/// What counts is in all_samples() and not in the means of whole runs.
+class Silent : public benchmark::BenchmarkReporter {
+ public:
+  bool ReportContext(const Context& /*context*/) override { return true; }
+  void ReportRuns(const std::vector<Run>& /*runs*/) override {}
 };
 
-void print_ratios() {
-  std::printf("\n%-28s %9s %9s   %-36s %9s %7s %7s\n", "what", "p50 us", "p99 us",
-              "against", "p50 us", "ratio", "target");
-  for (const auto& [what, against, target] :
-       {Ratio{"call, spare ready", "thread", 2},
-        Ratio{"call, spare ready", "thread, 1 ms pause", 2},
-        Ratio{"call, no spare", "fork to first instruction", 1.5},
-        Ratio{"calls, 8 in flight", "fork+exit+wait, 8 in flight", 1.25},
-        Ratio{"kill(0ms) to Killed", "SIGKILL to pidfd, asleep", 3},
-        Ratio{"kill(0ms) to Killed", "SIGKILL to pidfd, busy", 3},
-        Ratio{"kill(0ms) to Killed, 1 GB", "SIGKILL to pidfd, asleep", 3},
-        Ratio{"pool call, same processor", "futex round trip, same processor", 1.5},
-        Ratio{"pool call, apart", "futex round trip, apart", 1.5},
-        Ratio{"pool, row of 1000, each", "futex round trip, apart", 1},
-        Ratio{"pool, crash to next result", "thread", 3},
-        Ratio{"pool, 64 MB there and back", "64 MB copied twice", 1.3},
-        Ratio{"pool, 64 MB as a view", "64 MB copied twice", 1},
-        Ratio{"codec, vector<double> 1e6", "copied twice, vector<double> 1e6", 1.2},
-        Ratio{"codec, map 1e4", "by hand, map 1e4", 1.3}}) {
-    const Samples& ours = all_samples()[what];
-    const Samples& floor = all_samples()[against];
-    if (ours.empty() || floor.empty()) continue;
-    std::printf("%-28s %9.2f %9.2f   %-36s %9.2f %7.2f %7.2f\n", what.c_str(),
-                ours.median_us(), ours.p99_us(), against.c_str(), floor.median_us(),
-                ours.median_us() / floor.median_us(), target);
+/// Takes "--json FILE" out of the arguments.
+std::optional<std::string> take_json_path(int& argc, char** argv) {
+  for (int i = 1; i + 1 < argc; ++i) {
+    if (std::string_view(argv[i]) != "--json") continue;
+    std::string path = argv[i + 1];
+    std::copy(argv + i + 2, argv + argc + 1, argv + i);
+    argc -= 2;
+    return path;
   }
+  return {};
 }
 
-void print_codec() {
-  const Samples& samples = all_samples()["codec, int"];
-  if (samples.empty()) return;
-  std::printf("codec, int: %.1f ns, target 50\n", samples.median_us() * 1e3);
+Json json_of(const std::optional<double>& number) {
+  return number ? Json(*number) : Json();
+}
+
+Json json_of_samples() {
+  Json rows = Json::array();
+  for (const auto& [series, samples] : all_samples()) {
+    Json row{{"what", series.what}, {"placement", name_of(series.placement)}};
+    if (samples.empty())
+      row["could_not_run"] = samples.failure;
+    else
+      row.update({{"p50_us", samples.median_us()},
+                  {"p99_us", samples.p99_us()},
+                  {"n", samples.size()}});
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+Json json_of(const std::map<std::string, Memory>& memory) {
+  Json rows = Json::array();
+  for (const auto& [what, row] : memory)
+    rows.push_back({{"what", what},
+                    {"rss_kb", row.rss_kb},
+                    {"pss_kb", row.pss_kb},
+                    {"private_dirty_kb", row.private_kb}});
+  return rows;
+}
+
+Json json_of(const std::vector<Target>& targets) {
+  Json rows = Json::array();
+  for (const Target& target : targets)
+    rows.push_back({{"what", target.what},
+                    {"placement", target.placement},
+                    {"unit", target.unit},
+                    {"measured", json_of(target.measured)},
+                    {"against", target.against},
+                    {"floor", json_of(target.floor)},
+                    {"ratio", json_of(target.ratio())},
+                    {"target", target.limit},
+                    {"verdict", target.verdict()}});
+  return rows;
+}
+
+/// Of the last five minutes. What others do at the same time is in every number.
+double load_average() {
+  std::array<double, 2> loads{};
+  ::getloadavg(loads.data(), static_cast<int>(loads.size()));
+  return loads[1];
+}
+
+void write_json(const std::string& path) {
+  const std::map<std::string, Memory> memory = measure_memory();
+  const Json results{{"compiler", __VERSION__},
+                     {"load average", load_average()},
+                     {"samples", json_of_samples()},
+                     {"memory", json_of(memory)},
+                     {"targets", json_of(all_targets(memory))}};
+  std::ofstream file(path);
+  file << results.dump(1) << '\n';
+  if (!file.flush()) throw std::runtime_error("cannot write " + path);
 }
 
 }  // namespace
@@ -55,14 +114,15 @@ void print_codec() {
 
 int main(int argc, char** argv) {
   namespace bench = killable::bench;
+  const std::optional<std::string> json = bench::take_json_path(argc, argv);
   bench::register_floors();
   bench::register_calls();
   bench::register_codec();
   bench::register_pools();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  bench::print_ratios();
-  bench::print_codec();
-  bench::print_memory();
+  bench::Silent silent;
+  benchmark::RunSpecifiedBenchmarks(&silent);
+  std::cout << std::endl;
+  if (json) bench::write_json(*json);
 }

@@ -6,33 +6,20 @@
 
 #include <chrono>
 #include <cstddef>
-#include <cstdio>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "samples.hpp"
+#include "memory.hpp"
 
 namespace killable::bench {
 
 namespace {
 
 using namespace std::chrono_literals;
-
-struct Memory {
-  std::size_t rss_kb = 0;
-  std::size_t pss_kb = 0;      ///< Shared pages count in parts.
-  std::size_t private_kb = 0;  ///< Dirty pages of its own.
-
-  Memory& operator+=(const Memory& other) {
-    rss_kb += other.rss_kb;
-    pss_kb += other.pss_kb;
-    private_kb += other.private_kb;
-    return *this;
-  }
-};
 
 /// See proc(5), /proc/pid/smaps_rollup.
 Memory memory_of(pid_t process) {
@@ -70,11 +57,6 @@ std::vector<pid_t> children_of(pid_t process) {
   return children;
 }
 
-void print(const char* what, const Memory& memory) {
-  std::printf("%-34s %8.2f %8.2f %14.2f\n", what, double(memory.rss_kb) / 1024,
-              double(memory.pss_kb) / 1024, double(memory.private_kb) / 1024);
-}
-
 int nothing() { return 0; }
 
 /// What the first call adds to its host, in KB of resident memory: in a worker, since
@@ -87,7 +69,14 @@ std::size_t added_to_host() {
 
 }  // namespace
 
-void print_memory() {
+Memory& Memory::operator+=(const Memory& other) {
+  rss_kb += other.rss_kb;
+  pss_kb += other.pss_kb;
+  private_kb += other.private_kb;
+  return *this;
+}
+
+std::map<std::string, Memory> measure_memory() {
   warm_up();
   call(nothing);
   KillableThread running([] { std::this_thread::sleep_for(1h); });
@@ -95,21 +84,18 @@ void print_memory() {
   warm_up();  // the spares that these two calls have taken are there again
   std::this_thread::sleep_for(50ms);
   const pid_t fork_server = parent_of(running.get_id());
-  Memory all;
-  std::printf("\n%-34s %8s %8s %14s\n", "memory, MB", "RSS", "PSS", "private dirty");
-  const auto count = [&](const char* what, pid_t process) {
-    const Memory memory = memory_of(process);
-    print(what, memory);
-    all += memory;
-  };
-  count("guard", parent_of(fork_server));
-  count("fork server", fork_server);
+  std::map<std::string, Memory> rows{{"fork server", memory_of(fork_server)}};
+  int spares = 0;
   for (const pid_t child : children_of(fork_server))
-    if (child != running.get_id()) count("spare", child);
+    if (child != running.get_id())
+      rows["spare " + std::to_string(++spares)] = memory_of(child);
   const std::size_t added = call(added_to_host);
-  print("added to the host by a call", {.rss_kb = added, .pss_kb = added});
-  all += {.rss_kb = added, .pss_kb = added};
-  print("all of these; target: 16", all);
+  rows["added to the host by a call"] = {.rss_kb = added, .pss_kb = added};
+  Memory all;
+  for (const auto& [what, memory] : rows) all += memory;
+  rows["all of these"] = all;
+  rows["guard"] = memory_of(parent_of(fork_server));
+  return rows;
 }
 
 }  // namespace killable::bench

@@ -5,13 +5,12 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <span>
-#include <string>
+#include <utility>
 #include <vector>
 
-#include "processors.hpp"
+#include "placement.hpp"
 #include "samples.hpp"
 
 namespace killable::bench {
@@ -20,82 +19,98 @@ namespace {
 
 using Numbers = std::vector<double>;
 
+constexpr std::size_t kSmall = (std::size_t{64} << 10) / sizeof(double);
+constexpr std::size_t kLarge = (std::size_t{64} << 20) / sizeof(double);
+
+constexpr int kRow = 1000;
+
 int answer(int question) { return question + 1; }
 
 Numbers back(Numbers numbers) { return numbers; }
 
 double first(std::span<const double> numbers) { return numbers.front(); }
 
+Numbers make(std::size_t count) { return Numbers(count, 0.5); }
+
+double first_shared(SharedArray<double> numbers) { return numbers.front(); }
+
 /// From submit() to the result of a worker that waits for it.
-void warm_call(benchmark::State& state, const std::string& name, bool apart) {
+template <class... Arguments>
+std::vector<double> warm_calls(Placement placement, int calls, auto function,
+                               const Arguments&... arguments) {
+  start_session(placement);
   ProcessPool pool({.workers = 1});
-  const std::array<int, 2> processors = two_processors(apart);
-  pool.submit(pin_to, processors[1]).join();
-  const Pinned pinned(processors[0]);
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
+  pool.submit(answer, 1).join();
+  Stopwatch stopwatch;
+  for (int i = 0; i < calls; ++i) {
     stopwatch.start();
-    benchmark::DoNotOptimize(pool.submit(answer, 1).getResult());
+    benchmark::DoNotOptimize(pool.submit(function, arguments...).getResult());
     stopwatch.stop();
   }
+  return std::move(stopwatch).seconds();
+}
+
+std::vector<double> small(Placement placement, int calls) {
+  return warm_calls(placement, calls, answer, 1);
+}
+
+std::vector<double> there_and_back(Placement placement, int calls) {
+  return warm_calls(placement, calls, back, make(kLarge));
+}
+
+std::vector<double> large_result(Placement placement, int calls) {
+  return warm_calls(placement, calls, make, kLarge);
+}
+
+template <std::size_t count>
+std::vector<double> view(Placement placement, int calls) {
+  return warm_calls(placement, calls, first, make(count));
+}
+
+template <std::size_t count>
+std::vector<double> shared(Placement placement, int calls) {
+  const SharedArray<double> numbers(count);
+  std::ranges::fill(numbers, 0.5);
+  return warm_calls(placement, calls, first_shared, numbers);
 }
 
 /// Time for each of a row that two workers share.
-void row(benchmark::State& state, const std::string& name) {
-  constexpr int kCalls = 1000;
+std::vector<double> row(Placement placement, int rows) {
+  start_session(placement);
   ProcessPool pool({.workers = 2});
-  const std::vector<int> questions(kCalls, 1);
+  const std::vector<int> questions(kRow, 1);
   pool.map(answer, questions);
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
+  Stopwatch stopwatch;
+  for (int i = 0; i < rows; ++i) {
     stopwatch.start();
     benchmark::DoNotOptimize(pool.map(answer, questions));
-    stopwatch.stop(kCalls);
+    stopwatch.stop(kRow);
   }
+  return std::move(stopwatch).seconds();
 }
 
 /// From the submission of a call that crashes to the result of the next.
-void crash(benchmark::State& state, const std::string& name) {
+std::vector<double> crashes(Placement placement, int count) {
+  start_session(placement);
   ProcessPool pool({.workers = 1});
   pool.submit(answer, 1).join();
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
+  Stopwatch stopwatch;
+  for (int i = 0; i < count; ++i) {
     stopwatch.start();
     auto crashing = pool.submit([] { ::raise(SIGKILL); });
     benchmark::DoNotOptimize(pool.submit(answer, 1).getResult());
     stopwatch.stop();
   }
-}
-
-void large(benchmark::State& state, const std::string& name) {
-  ProcessPool pool({.workers = 1});
-  const Numbers numbers(std::size_t{8} << 20, 0.5);
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
-    stopwatch.start();
-    benchmark::DoNotOptimize(pool.submit(back, numbers).getResult());
-    stopwatch.stop();
-  }
-}
-
-void view(benchmark::State& state, const std::string& name) {
-  ProcessPool pool({.workers = 1});
-  const Numbers numbers(std::size_t{8} << 20, 0.5);
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
-    stopwatch.start();
-    benchmark::DoNotOptimize(pool.submit(first, numbers).getResult());
-    stopwatch.stop();
-  }
+  return std::move(stopwatch).seconds();
 }
 
 /// Into memory that is there.
-void two_copies(benchmark::State& state, const std::string& name) {
-  const Numbers numbers(std::size_t{8} << 20, 0.5);
+std::vector<double> two_copies(Placement /*placement*/, int count) {
+  const Numbers numbers(kLarge, 0.5);
   Numbers there(numbers);
   Numbers back_again(numbers);
-  Stopwatch stopwatch(state, name);
-  for (auto _ : state) {
+  Stopwatch stopwatch;
+  for (int i = 0; i < count; ++i) {
     stopwatch.start();
     std::ranges::copy(numbers, there.begin());
     std::ranges::copy(there, back_again.begin());
@@ -103,17 +118,21 @@ void two_copies(benchmark::State& state, const std::string& name) {
     benchmark::ClobberMemory();
     stopwatch.stop();
   }
+  return std::move(stopwatch).seconds();
 }
 
 }  // namespace
 
 void register_pools() {
-  add("pool call, same processor", 1000, warm_call, false);
-  add("pool call, apart", 1000, warm_call, true);
-  add("pool, row of 1000, each", 3, row);
-  add("pool, crash to next result", 30, crash);
-  add("pool, 64 MB there and back", 5, large);
-  add("pool, 64 MB as a view", 5, view);
+  add("pool call", 1000, small, kPlacements);
+  add("pool, row of 1000, each", 3, row, kPlacements);
+  add("pool, crash to next result", 30, crashes);
+  add("pool, 64 MB there and back", 1, there_and_back);
+  add("pool, 64 MB result", 1, large_result);
+  add("pool, 64 MB as a view", 1, view<kLarge>);
+  add("pool, 64 KB as a view", 100, view<kSmall>);
+  add("pool, 64 MB as a SharedArray", 100, shared<kLarge>);
+  add("pool, 64 KB as a SharedArray", 100, shared<kSmall>);
   add("64 MB copied twice", 5, two_copies);
 }
 

@@ -79,11 +79,12 @@ void collect(const Search& search, Output& output) try {
   output.failure("unreadable", search.name(), error.what());
 }
 
-// What is no directory is taken for a file: its search will say if it is none.
+// What cannot be listed is taken for a file: its search says what is wrong with it.
 void list(const fs::path& path, std::vector<std::string>& files) {
-  if (!fs::is_directory(path)) return files.push_back(path);
-  for (const auto& entry : fs::recursive_directory_iterator(path))
-    if (entry.is_regular_file() && !entry.is_symlink()) files.push_back(entry.path());
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path, error))
+    if (!entry.is_symlink() && !entry.is_other()) list(entry.path(), files);
+  if (error) files.push_back(path);
 }
 
 int main(int argc, char** argv) try {
@@ -98,7 +99,6 @@ int main(int argc, char** argv) try {
   app.add_option("--timeout", milliseconds)->transform(CLI::AsNumberWithUnit(units));
   app.add_flag("--json", out.json, "print objects, one in a line");
   CLI11_PARSE(app, argc, argv);
-
   const std::chrono::milliseconds timeout(milliseconds);
   killable::ProcessPool pool;
   pool.submit({.name = "pattern", .timeout = timeout}, check, pattern).getResult();

@@ -57,6 +57,28 @@ install_packages() {
         --yes --no-install-recommends --no-remove "${missing[@]}"
 }
 
+# add_available PACKAGE...: to be installed too, as far as this distribution has them.
+add_available() {
+    command -v apt-get >/dev/null || return 0
+    local missing=() package
+    for package in "$@"; do
+        is_installed "$package" || missing+=("$package")
+    done
+    [ ${#missing[@]} -ne 0 ] || return 0
+    as_root apt-get update
+    for package in "${missing[@]}"; do
+        if has_candidate "$package"; then
+            packages+=("$package")
+        else
+            echo "not in this distribution: $package"
+        fi
+    done
+}
+
+has_candidate() {
+    [ -n "$(apt-cache --quiet madison "$1" 2>/dev/null)" ]
+}
+
 is_installed() {
     [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
@@ -89,12 +111,15 @@ as_root() {
 
 # --- Building ------------------------------------------------------------------------------
 
+# For cmake as it configures.
+configure_with=()
+
 # build PRESET [ARGUMENT...]: the further arguments go to the build, such as --target NAME.
 build() {
     local preset=$1
     shift
     step "Configuring ($preset)"
-    cmake --preset "$preset"
+    cmake --preset "$preset" "${configure_with[@]}"
     step "Building ($preset)"
     cmake --build --preset "$preset" "$@"
 }

@@ -281,6 +281,15 @@ TEST_F(HostHygiene, AHostMayForkWhileItsThreadsCall) {
   });
 }
 
+TEST_F(HostHygiene, AHandleIsTheParentsAlsoInAForkWithoutAtforkHandlers) {
+  KillableThread thread(::pause);
+  thread.start();
+  const pid_t child = ::_Fork();
+  if (child == 0) ::_exit(thread.state() == State::lost ? 0 : 1);
+  EXPECT_EQ(wait_for(child), 0);
+  EXPECT_EQ(thread.state(), State::running);
+}
+
 TEST_F(HostHygiene, ThreeGenerationsOfForksEachCall) {
   in_a_host([] {
     EXPECT_EQ(call([] { return 1; }), 1);

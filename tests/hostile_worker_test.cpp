@@ -21,6 +21,7 @@
 #include <killable/killable.hpp>
 
 #include "support/fixture.hpp"
+#include "support/slot_access.hpp"
 #include "wire/exec_format.hpp"
 #include "wire/slot_format.hpp"
 
@@ -34,41 +35,13 @@ using namespace std::chrono_literals;
 
 class HostileWorker : public NothingIsLeft {};
 
-struct Range {
-  std::byte* begin = nullptr;
-  std::size_t size = 0;
-};
-
-/// This worker's mapping of a memfd of ours, as anybody can find it.
-Range find_mapping(const std::string& permissions) {
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) {
-    std::uintptr_t begin = 0;
-    std::uintptr_t end = 0;
-    std::array<char, 5> found{};
-    std::sscanf(line.c_str(), "%lx-%lx %4s", &begin, &end, found.data());
-    if (line.find("memfd:killable") != std::string::npos && permissions == found.data())
-      return {reinterpret_cast<std::byte*>(begin), end - begin};
-  }
-  return {};
-}
-
-wire::SlotHeader& slot_header() {
-  return *reinterpret_cast<wire::SlotHeader*>(find_mapping("rw-s").begin);
-}
-
-void ring() {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t n = ::write(wire::kBellFd, &one, sizeof one);
-}
-
 void hang() {
   for (;;) ::pause();
 }
 
 TEST_F(HostileWorker, ACommitThatIsNotItsOwnIsAProtocolViolation) {
   KillableThread thread([] {
-    slot_header().commit.store(12345);
+    slot_entry().commit.store(12345);
     ring();
     hang();
   });
@@ -181,7 +154,7 @@ struct ReportsCommit {
   ReportsCommit& operator=(ReportsCommit&&) = delete;
   ~ReportsCommit() {
     if (!file.empty() && this_worker::inside())
-      signal_file(file, std::to_string(slot_header().commit.load()));
+      signal_file(file, std::to_string(slot_entry().commit.load()));
   }
   template <class Archive>
   void serialize(Archive& archive) {
@@ -200,13 +173,11 @@ struct Forgery {
 
 /// Publishes the forgery as the library would.
 void forge(const Forgery& forgery) {
-  const Range slot = find_mapping("rw-s");
-  std::memcpy(slot.begin + wire::kSlotResultOffset, forgery.result.data(),
-              forgery.result.size());
-  slot_header().kind.store(forgery.kind);
-  slot_header().length.store(forgery.length);
-  slot_header().arrays_begin.store(forgery.arrays_begin);
-  slot_header().commit.store(forgery.commit);
+  std::memcpy(result_place(forgery.length), forgery.result.data(), forgery.result.size());
+  slot_entry().kind.store(forgery.kind);
+  slot_entry().length.store(forgery.length);
+  slot_entry().arrays_begin.store(forgery.arrays_begin);
+  slot_entry().commit.store(forgery.commit);
   ring();
 }
 

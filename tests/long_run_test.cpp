@@ -25,31 +25,39 @@ using namespace std::chrono_literals;
 
 class LongRun : public NothingIsLeft {};
 
-void value_call() {
-  EXPECT_EQ(call([](int n) { return n + 1; }, 6), 7);
+/// The same calls with workers of their own and in a pool.
+struct Fresh {
+  template <class F, class... Args>
+  auto operator()(F function, Args... args) const {
+    KillableThread thread(function, args...);
+    thread.start();
+    return thread;
+  }
+};
+
+struct Pooled {
+  ProcessPool& pool;
+
+  template <class F, class... Args>
+  auto operator()(F function, Args... args) const {
+    return pool.submit(function, args...);
+  }
+};
+
+void each_kind(const auto& start) {
+  EXPECT_EQ(start([](int n) { return n + 1; }, 6).getResult(), 7);
+  EXPECT_THROW(start([] { throw std::out_of_range("far"); }).getResult(),
+               std::out_of_range);
+  EXPECT_THROW(start([] { ::raise(SIGKILL); }).getResult(), WorkerCrashed);
+  auto killed = start(sleep_for_ever);
+  killed.kill();
+  EXPECT_THROW(killed.getResult(), Killed);
 }
 
-void throwing_call() {
-  EXPECT_THROW(call([] { throw std::out_of_range("far"); }), std::out_of_range);
-}
-
-void crashing_call() {
-  EXPECT_THROW(call([] { ::raise(SIGKILL); }), WorkerCrashed);
-}
-
-void killed_call() {
-  KillableThread thread(sleep_for_ever);
-  thread.start();
-  thread.kill();
-  EXPECT_THROW(thread.getResult(), Killed);
-}
-
-void mixed_calls(int count) {
-  for (int i = 0; i < count; i += 4) {
-    value_call();
-    throwing_call();
-    crashing_call();
-    killed_call();
+void mixed_calls(int count, ProcessPool& pool) {
+  for (int i = 0; i < count; i += 8) {
+    each_kind(Fresh());
+    each_kind(Pooled{pool});
   }
 }
 
@@ -83,12 +91,13 @@ TEST_F(LongRun, TenThousandMixedCallsTakeNoMoreThanTheFirstHundred) {
   // Ten bytes for each call: one lost list node of any of them is more.
   constexpr std::size_t kSlack = 100'000;
   const SessionProcesses session = the_session();
-  mixed_calls(100);
+  ProcessPool pool({.workers = 2});
+  mixed_calls(100, pool);
   const std::size_t allocated = allocated_bytes();
   const std::size_t host = private_bytes(::getpid());
   const std::size_t fork_server = private_bytes(session.fork_server);
   const std::size_t guard = private_bytes(session.guard);
-  mixed_calls(repetitions(10'000));
+  mixed_calls(repetitions(10'000), pool);
   EXPECT_EQ(the_session(), session);
   if (!kFreedMemoryIsGivenBack) return;
   EXPECT_LE(allocated_bytes(), allocated + kSlack);

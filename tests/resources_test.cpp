@@ -102,6 +102,14 @@ TEST_F(Resources, OutOfDescriptorsForANewWorkerIsAStartError) {
   expect_errors_until_enough(::getpid, kUnlikeTheSpares, nothing);
 }
 
+TEST_F(Resources, OutOfDescriptorsTheErrorNamesTheLimit) {
+  const rlim_t limit = limit_for(::getpid(), 0);
+  const Limited descriptors(::getpid(), RLIMIT_NOFILE, limit);
+  const auto error = start_error(kUnlikeTheSpares);
+  ASSERT_TRUE(error.has_value()) << "there was a descriptor";
+  EXPECT_THAT(error->what(), HasSubstr("RLIMIT_NOFILE is " + std::to_string(limit)));
+}
+
 TEST_F(Resources, OutOfDescriptorsForASpawnedWorkerIsAStartError) {
   expect_errors_until_enough(::getpid, {.start_method = StartMethod::spawn}, nothing);
 }

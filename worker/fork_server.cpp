@@ -11,7 +11,9 @@
 
 #include <array>
 #include <cerrno>
+#include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -34,27 +36,30 @@ namespace {
 
 using os::Fault;
 
-/// Notices the end of workers that cannot be reaped yet, since a process of theirs traces
-/// them: no SIGCHLD tells of that, but the pidfd does. See ptrace(2), pidfd_open(2).
+/// Tells which workers have ended, at a cost that does not depend on how many live: to
+/// look for one that can be reaped, waitid(2) goes through all children. It tells also of
+/// those that cannot be reaped yet, since a process of theirs traces them, for which
+/// there is no SIGCHLD. See pidfd_open(2), ptrace(2).
 class DeathWatch {
  public:
   DeathWatch() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
     if (!epoll_) os::throw_errno(errno, "make an epoll instance");
   }
 
-  /// Readable once for each worker that ended; drain() takes that in.
+  /// Readable once for each worker that ended; next() takes that in.
   int get() const noexcept { return epoll_.get(); }
 
-  void drain() const noexcept {
+  /// One that has ended, if there is another.
+  std::optional<wire::WorkerId> next() const noexcept {
     epoll_event event;
-    while (::epoll_wait(epoll_.get(), &event, 1, 0) > 0) {
-    }
+    if (::epoll_wait(epoll_.get(), &event, 1, 0) <= 0) return std::nullopt;
+    return wire::WorkerId{event.data.u64};
   }
 
   // Once: the tracer may be a debugger, which is not ours to end.
-  void add(const os::Pidfd& worker) const noexcept {
-    epoll_event event{.events = EPOLLIN | EPOLLONESHOT, .data = {}};
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, worker.get(), &event);
+  void add(const os::Pidfd& pidfd, wire::WorkerId worker) const noexcept {
+    epoll_event event{.events = EPOLLIN | EPOLLONESHOT, .data = {.u64 = worker}};
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, pidfd.get(), &event);
   }
 
   // Closing does not remove it: the host has the same open file. See epoll(7).
@@ -68,7 +73,6 @@ class DeathWatch {
 
 /// How a child ended, as waitid(2) tells it.
 struct Death {
-  pid_t pid = 0;
   int code = 0;
   int status = 0;
   rusage usage{};
@@ -79,18 +83,17 @@ std::uint64_t nanoseconds_of(const timeval& time) noexcept {
          static_cast<std::uint64_t>(time.tv_usec) * 1'000;
 }
 
-/// Reaps one child that has ended; empty pid if none has. Never blocks, also not on a
-/// child that is traced by another process, which cannot be reaped until its tracer is
-/// gone.
-Death reap_one() noexcept {
+/// Reaps a child if it has ended. Never blocks, also not on one that is traced by another
+/// process, which cannot be reaped until its tracer is gone.
+std::optional<Death> reap_child(pid_t child) noexcept {
   siginfo_t info{};
   Death death;
   // By number: only the system call itself gives the rusage. See waitid(2), "C library/
   // kernel differences".
-  if (::syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | __WALL, &death.usage) !=
-      0)
-    return {};
-  death.pid = info.si_pid;
+  if (::syscall(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | __WALL,
+                &death.usage) != 0 ||
+      info.si_pid == 0)
+    return std::nullopt;
   death.code = info.si_code;
   death.status = info.si_status;
   return death;
@@ -124,6 +127,8 @@ class ForkServer {
   os::Deadline next_timer() const;
 
   void reap();
+  bool reap(wire::WorkerId worker);
+  void note_entries();
   void bury();
   void report(wire::WorkerId id, Worker& worker);
 
@@ -134,7 +139,9 @@ class ForkServer {
   os::OwnChildren children_;
   const FdLimit fd_limit_;
   Workers workers_;
-  std::map<pid_t, wire::WorkerId> ids_;  ///< Of the workers that are not reaped yet.
+  std::set<pid_t> pids_;                 ///< Of the workers that are not reaped yet.
+  std::deque<wire::WorkerId> starting_;  ///< Not known to have entered their function.
+  std::vector<wire::WorkerId> ended_;    ///< But not reaped: they are traced.
   std::vector<wire::WorkerId> dead_;     ///< Reaped, but what they left may still live.
   /// When each ladder is due. An entry that its ladder no longer means is stale.
   std::set<std::pair<os::Clock::time_point, wire::WorkerId>> timers_;
@@ -165,20 +172,19 @@ void ForkServer::run() {
         pollfd{.fd = deaths_.get(), .events = POLLIN, .revents = 0}};
     os::poll_until(fds, next_timer());
     if (fds[1].revents != 0) return;
-    if (fds[3].revents != 0) {
-      deaths_.drain();
-      strangers_left_ = true;  // Among them, it may be, the one that traces the dead.
-    }
-    if (fds[2].revents != 0) reap();
+    if (fds[2].revents != 0 || fds[3].revents != 0) reap();
     if (fds[0].revents != 0 && (!control_.flush() || !receive())) return;
     run_timers();
     bury();
   }
 }
 
-/// Handles every message that is there. False: the host is gone.
+/// Handles some of the messages that are there. False: the host is gone.
 bool ForkServer::receive() {
-  for (;;) {
+  // Not all: a host that starts calls all the time would keep this process from timers
+  // and deaths.
+  constexpr int kAtOnce = 8;
+  for (int i = 0; i < kAtOnce; ++i) {
     std::array<std::byte, wire::kMaxControlBytes> buffer;
     os::SeqPacket::Received received = control_.socket().receive(buffer);
     using Status = os::SeqPacket::Received::Status;
@@ -186,6 +192,7 @@ bool ForkServer::receive() {
     if (received.status == Status::closed) return false;
     handle(std::span(buffer).first(received.size), received.fds);
   }
+  return true;
 }
 
 void ForkServer::handle(std::span<const std::byte> message,
@@ -221,6 +228,7 @@ void ForkServer::handle_fork(const wire::Fork& request, std::vector<os::UniqueFd
   os::UniqueFd entry(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!entry) return fail_fork(request, errno);
   if (!FdLimit::leaves_room()) return fail_fork(request, EMFILE);
+  note_entries();
   os::fault_point(Fault::fork_server_before_fork);
   const pid_t self = ::getpid();
   const pid_t child = ::fork();
@@ -251,14 +259,22 @@ void ForkServer::in_parent(const wire::Fork& request, pid_t child, os::UniqueFd 
     strangers_left_ = true;
     return fail_fork(request, error);
   }
-  deaths_.add(pidfd);
+  deaths_.add(pidfd, request.worker);
   os::fault_point(Fault::fork_server_after_fork);
   const wire::Forked forked{.pid = child, .worker = request.worker};
   control_.send(wire::bytes_of(forked), std::array{pidfd.get()});
-  ids_.emplace(child, request.worker);
+  pids_.insert(child);
+  starting_.push_back(request.worker);
   workers_.emplace(
       request.worker,
       Worker{.ladder = Ladder(child, std::move(pidfd), std::move(entry)), .death = {}});
+  // Not by a message of its own: a host that is stopped between the two would have the
+  // call run without its timeout.
+  if (request.timeout_ns != wire::kNoTimeout)
+    with_ladder(request.worker, [&](Ladder& ladder) {
+      ladder.arm(wire::TimeoutFrom::entry, std::chrono::nanoseconds(request.timeout_ns),
+                 std::chrono::nanoseconds(request.grace_ns));
+    });
 }
 
 void ForkServer::fail_fork(const wire::Fork& request, int error) {
@@ -301,27 +317,46 @@ os::Deadline ForkServer::next_timer() const {
                                                                        : strangers;
 }
 
-/// Reaps every child that has ended. What a dead worker left behind is by now a child of
-/// this process: the kernel moves orphans before it tells of the death.
+/// Each fork copies the descriptors of this process, so none is kept that is not needed:
+/// lets go of the eventfds of workers that have entered their function. Two for each fork
+/// are as many as come, and leave those that wait for a call to a later one.
+void ForkServer::note_entries() {
+  for (int i = 0; i < 2 && !starting_.empty(); ++i) {
+    const wire::WorkerId id = starting_.front();
+    starting_.pop_front();
+    const auto worker = workers_.find(id);
+    if (worker != workers_.end() && worker->second.ladder.entered_at_ns() == 0)
+      starting_.push_back(id);
+  }
+}
+
+/// Reaps every worker that has ended. What it left behind is by now a child of this
+/// process: the kernel moves orphans before it tells of the death.
 void ForkServer::reap() {
   drain_sigchld_fd(sigchld_.get());
-  for (Death death = reap_one(); death.pid != 0; death = reap_one()) {
-    const auto id = ids_.find(death.pid);
-    if (id == ids_.end()) continue;
-    Worker& worker = workers_.at(id->second);
-    worker.death = death;
-    worker.ended_at_ns = os::monotonic_ns();
-    worker.ladder.died();
-    dead_.push_back(id->second);
-    ids_.erase(id);
-  }
+  while (const auto id = deaths_.next()) ended_.push_back(*id);
+  // Somebody else's death, or that of one who traced a worker: a stranger's.
+  const auto count = std::erase_if(ended_, [this](auto id) { return reap(id); });
+  if (count == 0 || !ended_.empty()) strangers_left_ = true;
+}
+
+bool ForkServer::reap(wire::WorkerId id) {
+  Worker& worker = workers_.at(id);
+  const std::optional<Death> death = reap_child(worker.ladder.pid());
+  if (!death) return false;
+  worker.death = *death;
+  worker.ended_at_ns = os::monotonic_ns();
+  worker.ladder.died();
+  dead_.push_back(id);
+  pids_.erase(worker.ladder.pid());
+  return true;
 }
 
 /// Ends what dead workers left behind, and reports them once nothing of it is left.
 void ForkServer::bury() {
   if (dead_.empty() && !strangers_left_) return;
   strangers_left_ = kill_strange_children(children_, [this](pid_t child) {
-                      return ids_.contains(child);
+                      return pids_.contains(child);
                     }) != 0;
   if (strangers_left_) return;
   for (const wire::WorkerId id : dead_) {

@@ -127,9 +127,10 @@ void Ladder::died() noexcept {
 
 std::uint64_t Ladder::entered_at_ns() {
   std::uint64_t entered = 0;
-  if (entered_at_ns_ == 0 &&
-      ::read(entry_.get(), &entered, sizeof entered) == sizeof entered)
+  if (entry_ && ::read(entry_.get(), &entered, sizeof entered) == sizeof entered) {
     entered_at_ns_ = entered;
+    entry_.reset();
+  }
   return entered_at_ns_;
 }
 

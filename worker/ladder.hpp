@@ -66,7 +66,7 @@ class Ladder {
 
   pid_t pid_;
   os::Pidfd pidfd_;
-  os::UniqueFd entry_;
+  os::UniqueFd entry_;  ///< Until it has been read.
   std::uint64_t entered_at_ns_ = 0;
   Clock::time_point armed_at_{};
   wire::TimeoutFrom from_ = wire::TimeoutFrom::entry;

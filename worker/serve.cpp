@@ -41,7 +41,8 @@ struct Worker {
   /// Before the first call, if there is to be another.
   std::optional<CleanState> clean_state = {};
   bool is_clean = true;  ///< After the call before: fit for another.
-  wire::CallNumber large_result = 0;  ///< The last call whose result had no room in a cell.
+  wire::CallNumber large_result =
+      0;  ///< The last call whose result had no room in a cell.
 };
 
 /// The worker's side of the WorkerCall that the trampoline is handed.
@@ -192,9 +193,9 @@ void serve(Worker& worker, wire::CallNumber number,
 
 /// Blocks until call `number` is there to be run, and the room for its result.
 void take(Worker& worker, wire::CallNumber number) {
-  worker.inbox.await_taken(worker.large_result);
   for (;;) {
     worker.inbox.await_call(number);
+    worker.inbox.await_taken(worker.large_result);
     worker.slot.start(number);
     if (worker.inbox.has_call(number)) return;
     worker.slot.start(number - 1);

@@ -21,7 +21,7 @@ namespace killable::worker {
 /// How the memory of a slot is shared out between the result, which grows from the
 /// beginning, and the arrays that the function makes, from the end downwards:
 ///
-///   0        128      floor      lowest                     end
+///   0        4096     floor      lowest                     end
 ///   | header | result |   free   | array | free | array ... |
 ///
 /// Together they take max_result_bytes at most, arrays in whole pages. What this knows of

@@ -52,6 +52,14 @@ void append_children(pid_t parent, const std::vector<pid_t>& children,
   }
 }
 
+/// Reaps `child` if it has ended.
+bool reap(pid_t child) {
+  siginfo_t info{};
+  return ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | __WALL) ==
+             0 &&
+         info.si_pid != 0;
+}
+
 /// SIGKILLs all in `found` and all their descendants: first the whole tree is collected,
 /// then it is killed from the top, so that what is dead forks no more.
 void kill_trees(std::deque<Descendant> found) {
@@ -72,22 +80,21 @@ std::size_t kill_strange_children(const os::OwnChildren& children,
                                   const std::function<bool(pid_t)>& is_ours) {
   std::vector<pid_t> strangers = children.list();
   std::erase_if(strangers, is_ours);
-  if (strangers.empty()) return 0;
+  // Those that are dead by now count: what they have left came here after the list was
+  // made.
+  const std::size_t count = strangers.size();
+  std::erase_if(strangers, reap);
+  if (strangers.empty()) return count;
   std::deque<Descendant> found;
   append_children(::getpid(), strangers, found);
   kill_trees(std::move(found));
-  return strangers.size();
+  return count;
 }
 
 void kill_all_descendants() {
   const os::OwnChildren children;
-  for (;;) {
-    siginfo_t info{};
-    while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | __WALL) == 0 && info.si_pid != 0)
-      info.si_pid = 0;
-    if (kill_strange_children(children, [](pid_t) { return false; }) == 0) return;
+  while (kill_strange_children(children, [](pid_t) { return false; }) != 0)
     os::poll_until({}, os::Deadline::in(kRoundPause));
-  }
 }
 
 }  // namespace killable::worker

@@ -19,8 +19,9 @@ namespace killable::worker {
 /// One round: SIGKILLs every descendant of `process`.
 void kill_descendants(pid_t process);
 
-/// One round: SIGKILLs every child of the calling process that `is_ours` does not claim,
-/// with its descendants. Returns how many such children there are, zombies included.
+/// One round over the children of the calling process that `is_ours` does not claim:
+/// reaps those that have ended, and SIGKILLs the others with their descendants. Returns
+/// how many there were of both: only none means that nothing is left.
 std::size_t kill_strange_children(const os::OwnChildren& children,
                                   const std::function<bool(pid_t)>& is_ours);
 

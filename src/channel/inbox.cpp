@@ -55,7 +55,7 @@ void HostInbox::publish() noexcept {
 
 void HostInbox::take(bool is_large) noexcept {
   header().taken.store(++taken_);
-  if (is_large && taken_ != last_) os::futex_wake(header().taken);
+  if (is_large) os::futex_wake(header().taken);
 }
 
 void HostInbox::withdraw(wire::CallNumber number) noexcept {
@@ -108,12 +108,12 @@ void WorkerInbox::await_call(wire::CallNumber number) const noexcept {
 
 WorkerInbox::Call WorkerInbox::call(wire::CallNumber number) const {
   const wire::InboxEntry& entry = header().entries[number % wire::kRing];
-  return {.name = entry.name,
-          .max_result_bytes = entry.max_result_bytes,
-          .arguments =
-              mapping_.bytes().subspan(entry.arguments_begin, entry.arguments_bytes),
-          .is_last = entry.is_last != 0,
-          .attached = entry.attached};
+  return {
+      .name = entry.name,
+      .max_result_bytes = entry.max_result_bytes,
+      .arguments = mapping_.bytes().subspan(entry.arguments_begin, entry.arguments_bytes),
+      .is_last = entry.is_last != 0,
+      .attached = entry.attached};
 }
 
 void WorkerInbox::await_taken(wire::CallNumber number) const noexcept {

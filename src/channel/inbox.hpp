@@ -54,8 +54,8 @@ class HostInbox {
   /// The result of the next call is in. `is_large`: the worker may be waiting for that.
   void take(bool is_large) noexcept;
 
-  /// Takes back the calls from `number` on, as far as the worker has not started them:
-  /// ask its slot after this,
+  /// Takes back the calls from `number` on that the worker has not started: ask its slot
+  /// after this,
   /// and restore() what it was if it has.
   void withdraw(wire::CallNumber number) noexcept;
   void restore(wire::CallNumber last) noexcept;

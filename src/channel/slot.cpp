@@ -66,8 +66,9 @@ HostSlot::HostSlot(std::uint64_t max_result_bytes)
                      std::min(bytes_, kWindowBytes), "the slot");
 }
 
-bool HostSlot::has_commit() const noexcept {
-  return header_of(mapping_).entries[1].commit.load(std::memory_order_acquire) != 0;
+bool HostSlot::has_commit(wire::WorkerId worker, wire::CallNumber number) const noexcept {
+  return header_of(mapping_).entries[number % wire::kRing].commit.load(
+             std::memory_order_acquire) != earlier_word(worker, number);
 }
 
 std::optional<Committed> HostSlot::committed(wire::WorkerId worker,

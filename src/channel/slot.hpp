@@ -31,8 +31,8 @@ class HostSlot {
   int memfd() const noexcept { return memfd_.get(); }
   std::uint64_t bytes() const noexcept { return bytes_; }
 
-  /// Whether anything was committed at all.
-  bool has_commit() const noexcept;
+  /// Whether anything was committed for the call `number` of `worker`.
+  bool has_commit(wire::WorkerId worker, wire::CallNumber number) const noexcept;
 
   /// What `worker` has committed for its call `number`; empty if nothing yet. Throws
   /// ProtocolViolation if the commit does not hold what a commit must hold.
@@ -53,8 +53,8 @@ class HostSlot {
   };
 
   /// The committed result of call `number`, in place; takes memfd() if arrays lie in it.
-  /// Its bytes can change under the reader for as long as any process of the worker lives.
-  /// Throws std::system_error if it cannot be mapped.
+  /// Its bytes can change under the reader for as long as any process of the worker
+  /// lives. Throws std::system_error if it cannot be mapped.
   Result result(wire::CallNumber number, const Committed& committed);
 
   /// Gives the memory of large results back. Requires: nobody reads them any more.

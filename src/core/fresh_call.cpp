@@ -207,7 +207,9 @@ bool FreshCall::take_commit() {
 void FreshCall::take_end(wire::Ended ended) {
   const pid_t pid = report_.pid;
   // The fork server may have been late to see that it was ours.
-  if (is_doomed_ && ended.by == wire::EndedBy::itself && ended.status == SIGKILL)
+  const bool is_unclaimed =
+      ended.by == wire::EndedBy::itself || ended.by == wire::EndedBy::terminate;
+  if (is_doomed_ && is_unclaimed && ended.status == SIGKILL)
     ended.by = wire::EndedBy::kill;
   report_ = report_of(ended, started_at_ns_);
   report_.pid = pid;

@@ -122,8 +122,8 @@ bool Pool::needs_own_worker(const PoolCall& call) const noexcept {
 /// Whether a worker has it now.
 bool Pool::find_worker_for(PoolCall& call) {
   if (queue_.size() > 1 || needs_own_worker(call)) return false;
-  if (!idle_.empty()) {
-    give(*idle_.front(), dequeue(call));
+  if (PoolWorker* const idle = idle_worker()) {
+    give(*idle, dequeue(call));
     return true;
   }
   // One may have ended its call without anybody having looked; it takes what is queued.
@@ -134,10 +134,17 @@ bool Pool::find_worker_for(PoolCall& call) {
   return false;
 }
 
+/// One that is idle, if there is one that has kept quiet.
+PoolWorker* Pool::idle_worker() {
+  while (!idle_.empty() && idle_.front()->has_answered_ahead())
+    retire(*idle_.front(), wire::EndMode::kill);
+  return idle_.empty() ? nullptr : idle_.front();
+}
+
 void Pool::make_idle(PoolWorker& worker) {
+  if (worker.has_answered_ahead()) return retire(worker, wire::EndMode::kill);
   worker.phase = Phase::idle;
   idle_.push_back(&worker);
-  if (worker.trim_at) wake();  // It has a time to look at the worker again.
   if (queue_.empty()) return;
   PoolCall& next = *queue_.front();
   if (!needs_own_worker(next)) return give_next(worker);
@@ -152,7 +159,7 @@ bool Pool::collect(PoolWorker& worker) {
   if (!collect_one(worker)) return false;
   while (collect_one(worker)) {
   }
-  if (worker.phase == Phase::busy) finish_row(worker);
+  finish_row(worker);
   return true;
 }
 
@@ -207,6 +214,7 @@ void Pool::note_memory(PoolWorker& worker, std::size_t result_bytes) {
   const os::Clock::time_point now = os::Clock::now();
   if (std::max(result_bytes, worker.call()->request().arguments->size()) > kLargeBytes) {
     worker.trim_at = now + kKeptFor;
+    wake();
   } else if (worker.trim_at && now >= *worker.trim_at) {
     trim(worker);
   }
@@ -230,8 +238,9 @@ void Pool::finish_call(PoolWorker& worker, bool is_clean) {
   retire(worker, wire::EndMode::release);
 }
 
-/// All that the worker has committed is in.
+/// Gives a worker more, or lets it rest.
 void Pool::finish_row(PoolWorker& worker) {
+  if (worker.phase != Phase::busy) return;
   if (!worker.calls.empty()) {
     if (worker.calls.size() <= wire::kRing / 2 && !queue_.empty() &&
         may_follow(worker, *queue_.front()))

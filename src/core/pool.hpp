@@ -67,6 +67,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   PoolCall& dequeue(PoolCall& call);
   bool needs_own_worker(const PoolCall& call) const noexcept;
   bool find_worker_for(PoolCall& call);
+  PoolWorker* idle_worker();
   void make_idle(PoolWorker& worker);
   bool collect(PoolWorker& worker);
   bool collect_one(PoolWorker& worker);
@@ -110,7 +111,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void end_call_of_dead(PoolWorker& worker, const std::optional<wire::Ended>& ended);
   void remove_buried();
   void grow(Lock& lock);
-  void refill();
+  void refill(Lock& lock);
   std::size_t workers_to_come() const;
   void make_worker(Lock& lock);
   void make_own_worker(Lock& lock, PoolCall& call);
@@ -148,8 +149,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::uint64_t recycled_ = 0;
   Durations waits_;
   Durations runs_;
-  std::chrono::nanoseconds recent_run_ = std::chrono::milliseconds(1);  ///< A sliding mean.
-  bool watches_rows_ = false;  ///< The thread wakes by itself to look for a stall.
+  std::chrono::nanoseconds recent_run_ =
+      std::chrono::milliseconds(1);  ///< A sliding mean.
+  bool watches_rows_ = false;        ///< The thread wakes by itself to look for a stall.
   std::thread thread_;
 };
 

@@ -5,8 +5,8 @@
 
 #include "core/pool.hpp"
 
-/// How calls go to a worker. A worker that is alone with a long queue of tiny calls gets a
-/// row of them at a time, so that one wake does for all. What it has not started can be
+/// How calls go to a worker. A worker that is alone with a long queue of tiny calls gets
+/// a row of them at a time, so that one wake does for all. What it has not started can be
 /// taken back: a kill hits one call, and a call does not wait behind one that takes long.
 namespace killable::core {
 
@@ -77,22 +77,26 @@ bool Pool::may_follow(const PoolWorker& worker, const PoolCall& call) const noex
   return recent_run_ <= kTinyRun && workers_.size() >= limit_ && !worker.is_condemned &&
          !worker.is_armed && !worker.runs_initializer() && !call.options().timeout &&
          !call.stop_requested_ && !needs_own_worker(call) &&
-         options_.max_worker_memory_bytes == 0 &&
-         worker.given != options_.max_calls_per_worker - 1 &&
+         !worker.has_answered_ahead() && options_.max_worker_memory_bytes == 0 &&
+         worker.given != options_.max_calls_per_worker &&
          worker.host.inbox->last() < wire::kMaxCalls &&
          call.request().arguments->size() <= kTinyArguments &&
          worker.host.inbox->has_room_for(kTinyArguments);
 }
 
+/// Where it was, before those that were submitted later.
 void Pool::requeue(PoolCall& call) {
   call.worker_ = nullptr;
   call.pid_ = 0;
   call.phase_ = PoolCall::Phase::queued;
   if (call.is_users()) --running_;
-  call.place_ = queue_.insert(queue_.begin(), &call);
+  const auto later = std::ranges::find_if(queue_, [&](const PoolCall* queued) {
+    return queued->submitted_at_ > call.submitted_at_;
+  });
+  call.place_ = queue_.insert(later, &call);
 }
 
-/// Back to the queue's front. Requires: the worker starts none of them.
+/// Back to the queue. Requires: the worker starts none of them.
 void Pool::requeue_from(PoolWorker& worker, std::size_t index) {
   while (worker.calls.size() > index) {
     requeue(*worker.calls.back());
@@ -101,8 +105,8 @@ void Pool::requeue_from(PoolWorker& worker, std::size_t index) {
   }
 }
 
-/// Takes calls[index] and those behind it from the worker. False: it has started that one,
-/// so that all stay.
+/// Takes calls[index] and those behind it from the worker. False: it has started that
+/// one, so that all stay.
 bool Pool::take_back(PoolWorker& worker, std::size_t index) {
   if (index >= worker.calls.size()) return true;
   channel::HostInbox& inbox = *worker.host.inbox;
@@ -117,8 +121,10 @@ bool Pool::take_back(PoolWorker& worker, std::size_t index) {
   return true;
 }
 
-/// Leaves the worker of a running call none but that one, or takes the call from it. False:
-/// the call has ended, or is in the queue again. Requires: it has a worker.
+/// Leaves the worker of a running call none but that one, or takes the call from it.
+/// False: the call has ended, or is in the queue again. The thread gives the worker more,
+/// but not before the caller has seen to the call, which might else be given, too.
+/// Requires: it has a worker.
 bool Pool::isolate(PoolCall& call) {
   PoolWorker& worker = *call.worker_;
   while (call.worker_ != nullptr) {
@@ -128,10 +134,8 @@ bool Pool::isolate(PoolCall& call) {
     // The worker has started a call behind the first one, whose result is there, then.
     if (!collect_one(worker)) violate(worker, "the worker is ahead of its results");
   }
-  if (call.worker_ != nullptr) return true;
-  if (worker.phase == Phase::busy) finish_row(worker);
   wake();
-  return false;
+  return call.worker_ != nullptr;
 }
 
 /// Whoever else is idle can have what waits behind a call that takes long.

@@ -71,7 +71,7 @@ void Pool::take_turn(Lock& lock) {
   remove_buried();
   expire_queue();
   grow(lock);
-  refill();
+  refill(lock);
   if (has_work()) poll(lock);
 }
 
@@ -82,6 +82,7 @@ bool Pool::has_work() const noexcept {
 /// Sees to one worker, as far as nobody else does.
 void Pool::tend(PoolWorker& worker) {
   reclaim_stalled(worker);
+  finish_row(worker);
   if (worker.is_led) return;
   if (worker.phase == Phase::busy && needs_watching(worker)) collect(worker);
   if (worker.phase == Phase::disarming && worker.session->is_disarmed(worker.host.id))
@@ -176,8 +177,8 @@ void Pool::grow(Lock& lock) {
       if (is_full && !idle_.empty()) retire(*idle_.front(), wire::EndMode::kill);
       if (is_full) return;
       make_own_worker(lock, dequeue(next));
-    } else if (!idle_.empty()) {
-      give(*idle_.front(), dequeue(next));
+    } else if (PoolWorker* const idle = idle_worker()) {
+      give(*idle, dequeue(next));
     } else {
       // Those that run their initializer will take calls by themselves.
       if (is_full || workers_to_come() >= queue_.size()) return;
@@ -186,16 +187,17 @@ void Pool::grow(Lock& lock) {
   }
 }
 
-void Pool::refill() {
+void Pool::refill(Lock& lock) {
   if (!drained_ || !refill_.passed()) return;
-  drained_->refill();
-  drained_.reset();
+  const std::shared_ptr<Session> session = std::exchange(drained_, nullptr);
+  lock.unlock();
+  session->refill();
+  lock.lock();
 }
 
 std::size_t Pool::workers_to_come() const {
-  return static_cast<std::size_t>(std::ranges::count_if(workers_, [](const auto& worker) {
-    return worker->runs_initializer();
-  }));
+  return static_cast<std::size_t>(std::ranges::count_if(
+      workers_, [](const auto& worker) { return worker->runs_initializer(); }));
 }
 
 void Pool::make_worker(Lock& lock) try {
@@ -300,8 +302,11 @@ os::Deadline Pool::next_deadline() const {
   if (options_.queue_timeout && !queue_.empty())
     include(queue_.front()->submitted_at_ + *options_.queue_timeout);
   if (drained_) include(refill_.instant());
+  const os::Clock::time_point now = os::Clock::now();
   for (const auto& worker : workers_) {
-    if (worker->phase == Phase::idle && worker->trim_at) include(*worker->trim_at);
+    // Who takes in the result of a worker that is busy by then looks at that itself.
+    if (worker->trim_at && (worker->phase == Phase::idle || now < *worker->trim_at))
+      include(*worker->trim_at);
     if (worker->calls.size() > 1) include(worker->progressed_at + kStall);
   }
   return next;

@@ -24,7 +24,7 @@ bool Pool::join(PoolCall& call, const os::Deadline& deadline) {
   while (call.phase_ != PoolCall::Phase::done) {
     PoolWorker* const worker = call.worker_;
     if (worker != nullptr && !worker->is_led && !worker->is_dead) {
-      if (collect(*worker)) return true;
+      if (collect(*worker)) continue;
       if (deadline.passed()) return false;
       lead(lock, *worker, deadline);
     } else if (deadline.passed()) {
@@ -42,9 +42,13 @@ void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
   std::array<pollfd, 2> fds{
       pollfd{.fd = worker.host.watch->bell.get(), .events = POLLIN, .revents = 0},
       pollfd{.fd = worker.host.watch->pidfd.get(), .events = POLLIN, .revents = 0}};
+  // What waits in a row may be taken from this worker meanwhile.
+  const os::Clock::time_point stall = worker.progressed_at + kStall;
+  const bool may_stall =
+      worker.calls.size() > 1 && (deadline.is_never() || stall < deadline.instant());
   worker.is_led = true;
   lock.unlock();
-  os::poll_until(fds, deadline);
+  os::poll_until(fds, may_stall ? os::Deadline::at(stall) : deadline);
   lock.lock();
   worker.is_led = false;
   if (fds[1].revents != 0) worker.is_dead = true;
@@ -54,6 +58,7 @@ void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
     if (worker.call() != nullptr && ++worker.false_rings > kMaxFalseRings)
       violate(worker, "the worker rings without a result");
   }
+  reclaim_stalled(worker);
   // Somebody else may be waiting for the same call, and what led to here may be for the
   // thread to see to.
   changed_.notify_all();

@@ -30,8 +30,8 @@ struct PoolWorker {
   /// If it has one, the pool's initializer, its first call.
   std::unique_ptr<PoolCall> initializer = {};
   Phase phase = Phase::idle;
-  /// That it has: while busy, and while dying until their ends are known. It runs them one
-  /// after the other.
+  /// That it has: while busy, and while dying until their ends are known. It runs them
+  /// one after the other.
   std::deque<PoolCall*> calls = {};
   std::uint64_t given = 0;    ///< Calls, in all.
   bool is_condemned = false;  ///< To be replaced after its call.
@@ -48,10 +48,19 @@ struct PoolWorker {
   bool is_reusable() const noexcept { return host.inbox.has_value(); }
   /// The one that it runs, or is about to; null if there is none.
   PoolCall* call() const noexcept { return calls.empty() ? nullptr : calls.front(); }
-  bool runs_initializer() const noexcept { return initializer && call() == initializer.get(); }
+  bool runs_initializer() const noexcept {
+    return initializer && call() == initializer.get();
+  }
+  /// Whether it has committed a result to the call that it would be given next. One that
+  /// was given none at all may have: why it cannot serve.
+  bool has_answered_ahead() const noexcept {
+    return given != 0 && host.inbox &&
+           host.slot->has_commit(host.id, host.inbox->last() + 1);
+  }
   /// Of calls[index].
   wire::CallNumber number(std::size_t index = 0) const noexcept {
-    return host.inbox ? host.inbox->taken() + 1 + static_cast<wire::CallNumber>(index) : 1;
+    return host.inbox ? host.inbox->taken() + 1 + static_cast<wire::CallNumber>(index)
+                      : 1;
   }
 };
 

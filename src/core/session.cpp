@@ -27,7 +27,7 @@ std::atomic<wire::WorkerId> next_worker_id{1};
 
 std::int64_t count_of(nanoseconds duration) noexcept { return duration.count(); }
 
-/// Copying larger arguments to where a spare finds them takes longer than a fork.
+/// Beside the copying of larger arguments a fork is little: the spares are for others.
 constexpr std::uint64_t kSpareArgumentBytes = std::uint64_t{1} << 20;
 
 /// What a spare's slot is made for.
@@ -53,16 +53,15 @@ std::optional<HostWorker> Session::start(const Request& request) {
   notice_deaths(lock);
   if (can_serve_as_spare(request)) {
     if (std::optional<HostWorker> spare = take_spare(lock)) {
-      arm_from_entry(spare->id, request);
+      if (request.timeout)
+        send_arm(spare->id, wire::TimeoutFrom::entry, *request.timeout, request.grace);
       lock.unlock();
       spare->inbox->post(request.call);
       return spare;
     }
   }
   if (lost_) return std::nullopt;
-  Asked asked = ask_to_serve(request);
-  arm_from_entry(asked.id, request);
-  return await_worker(lock, std::move(asked));
+  return await_worker(lock, ask_to_serve(request));
 }
 
 /// The spares of a session that has ended would still look alive for a moment.
@@ -86,7 +85,7 @@ std::optional<HostWorker> Session::take_spare(Lock& lock) {
     try {
       std::optional<HostWorker> worker = await_worker(lock, std::move(spare));
       // One that could not become a worker has committed why: that was another time.
-      if (worker && !worker->watch->pidfd.has_ended() && !worker->slot->has_commit())
+      if (worker && !worker->watch->pidfd.has_ended() && !worker->slot->has_commit(id, 1))
         return worker;
       records_.erase(id);
     } catch (const std::system_error&) {
@@ -133,17 +132,22 @@ Session::Asked Session::ask_to_serve(const Request& request) {
   send_fork(asked, {.inbox = inbox.get(),
                     .bytes = channel::filled_inbox_bytes(request.call),
                     .memory = memory.get(),
-                    .spawn = request.spawn});
+                    .spawn = request.spawn,
+                    .timeout = request.timeout,
+                    .grace = request.grace});
   return asked;
 }
 
 void Session::send_fork(Asked& asked, const Delivery& delivery) {
   const bool has_memory = delivery.memory != -1;
-  const wire::Fork fork{.spawn = delivery.spawn,
-                        .memory = has_memory,
-                        .worker = asked.id,
-                        .slot_bytes = asked.slot.bytes(),
-                        .inbox_bytes = delivery.bytes};
+  const wire::Fork fork{
+      .spawn = delivery.spawn,
+      .memory = has_memory,
+      .worker = asked.id,
+      .slot_bytes = asked.slot.bytes(),
+      .inbox_bytes = delivery.bytes,
+      .timeout_ns = delivery.timeout ? count_of(*delivery.timeout) : wire::kNoTimeout,
+      .grace_ns = count_of(delivery.grace)};
   const std::array fds{asked.slot.memfd(), delivery.inbox, asked.bell.get(),
                        asked.worker_end.get(), delivery.memory};
   send(fork, std::span(fds).first(has_memory ? 5 : 4));
@@ -201,11 +205,6 @@ void Session::await_spares() {
     return std::ranges::all_of(
         spares_, [&](const Asked& spare) { return records_.at(spare.id).is_decided(); });
   });
-}
-
-void Session::arm_from_entry(wire::WorkerId worker, const Request& request) {
-  if (request.timeout)
-    send_arm(worker, wire::TimeoutFrom::entry, *request.timeout, request.grace);
 }
 
 void Session::send_arm(wire::WorkerId worker, wire::TimeoutFrom from, nanoseconds timeout,

@@ -127,6 +127,8 @@ class Session {
     std::uint64_t bytes;  ///< Of the inbox.
     int memory = -1;      ///< The socket with what is attached to the call, if it is.
     bool spawn = false;
+    std::optional<std::chrono::nanoseconds> timeout = {};  ///< Of the call in the inbox.
+    std::chrono::nanoseconds grace{};
   };
 
   std::optional<HostWorker> take_spare(Lock& lock);
@@ -134,7 +136,6 @@ class Session {
   Asked ask_to_serve(const Request& request);
   void send_fork(Asked& asked, const Delivery& delivery);
   std::optional<HostWorker> await_worker(Lock& lock, Asked asked);
-  void arm_from_entry(wire::WorkerId worker, const Request& request);
   void send_arm(wire::WorkerId worker, wire::TimeoutFrom from,
                 std::chrono::nanoseconds timeout, std::chrono::nanoseconds grace);
   void notice_deaths(Lock& lock);

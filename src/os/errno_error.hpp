@@ -6,7 +6,8 @@
 namespace killable::os {
 
 /// Throws std::system_error for `error` (an errno(3) value), saying the attempt and its
-/// object: "cannot memfd_create the slot: Too many open files".
+/// object, and the limit if it is on descriptors: "cannot memfd_create the slot
+/// (RLIMIT_NOFILE is 1024): Too many open files".
 [[noreturn]] void throw_errno(int error, const std::string& attempt);
 
 /// The text of `error` without the description of its code, which the constructor of the

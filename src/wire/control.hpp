@@ -45,7 +45,11 @@ struct Fork {
   WorkerId worker;
   std::uint64_t slot_bytes;
   std::uint64_t inbox_bytes;
+  std::int64_t timeout_ns;  ///< Of the call in the inbox, from entry on; or kNoTimeout.
+  std::int64_t grace_ns;
 };
+
+inline constexpr std::int64_t kNoTimeout = -1;
 
 /// When the clock of a timeout starts.
 enum class TimeoutFrom : std::uint32_t {

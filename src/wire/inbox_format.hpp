@@ -8,8 +8,9 @@
 /// sealed so that the host's own mapping is the last that can ever write to it
 /// (F_SEAL_FUTURE_WRITE). The host alone writes it, the worker alone reads it.
 ///
-///   0      InboxHeader, with an entry for each of kRing calls: call n has entry n % kRing
-///   1024   arguments: for each call `arguments_bytes` bytes from `arguments_begin` on,
+///   0      InboxHeader, with an entry for each of kRing calls: call n has entry n %
+///   kRing 1024   arguments: for each call `arguments_bytes` bytes from `arguments_begin`
+///   on,
 ///            arguments = trampoline callable parameter*
 ///          where `trampoline` and, for a function pointer, `callable` name a function
 ///
@@ -19,10 +20,10 @@
 /// after the other; the host posts up to kRing before it has the result of the first.
 ///
 /// It takes calls back by setting `posted` to a lower number. A worker that is about to
-/// start call n says so (SlotHeader, `started`) and then looks at `posted` again; the host
-/// changes `posted` and then looks at `started`. All four in sequentially consistent
-/// order, so at least one of the two sees the other, as in Dekker's algorithm: a call that
-/// the host has taken back and does not see started is never run.
+/// start call n says so (SlotHeader, `started`) and then looks at `posted` again; the
+/// host changes `posted` and then looks at `started`. All four in sequentially consistent
+/// order, so at least one of the two sees the other, as in Dekker's algorithm: a call
+/// that the host has taken back and does not see started is never run.
 ///
 /// The host reads nothing here, so there is nothing that a worker could forge.
 ///

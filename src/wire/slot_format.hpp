@@ -17,10 +17,10 @@
 ///   ...
 ///   from `arrays_begin` to the end: the SharedArrays that the worker made
 ///
-/// The worker writes the result, then the entry but for `commit`, and publishes that last,
-/// with release order; then it rings the bell (an eventfd). The host loads `commit` with
-/// acquire order, copies the other fields once, checks the copies and uses only those.
-/// The arrays it maps to be written, too: they are the caller's from then on.
+/// The worker writes the result, then the entry but for `commit`, and publishes that
+/// last, with release order; then it rings the bell (an eventfd). The host loads `commit`
+/// with acquire order, copies the other fields once, checks the copies and uses only
+/// those. The arrays it maps to be written, too: they are the caller's from then on.
 ///
 /// After a result that does not fit its cell, the worker starts no call until the host
 /// has that result (InboxHeader, `taken`).
