@@ -183,7 +183,8 @@ TEST_F(Data, ArgumentsMayBeLargerThanMaxResultBytes) {
 
 TEST_F(Data, ALargerMaxResultBytesCostsNoMemory) {
   constexpr int kBits = kAddressSpaceIsLarge ? 40 : 36;
-  EXPECT_EQ(call({.max_result_bytes = std::size_t{1} << kBits}, [] { return "small"s; }), "small");
+  EXPECT_EQ(call({.max_result_bytes = std::size_t{1} << kBits}, [] { return "small"s; }),
+            "small");
 }
 
 // --- In place ---

@@ -47,9 +47,10 @@ constexpr int kForged = -1;
 
 int same(int n) { return n; }
 
-/// The id of this worker, whose last commit was that of call `number`.
-wire::WorkerId own_id(wire::CallNumber number) {
-  return slot_header().commit.load() ^ wire::commit_word(0, number);
+/// What a commit of this worker for `call` looks like. Requires: it has committed call 1.
+std::uint64_t own_word(wire::CallNumber call) {
+  const wire::WorkerId id = slot_entry(1).commit.load() ^ wire::commit_word(0, 1);
+  return wire::commit_word(id, call);
 }
 
 /// Rings, and returns when the host has heard it and looked: it has not done with the
@@ -61,13 +62,14 @@ void ring_until_seen() {
   }
 }
 
-/// Publishes an int as the result of a call.
-void commit(std::uint64_t word, int value) {
+/// Publishes an int as the result of a call, with that commit word.
+void commit(wire::CallNumber call, std::uint64_t word, int value) {
   const auto bytes = std::as_writable_bytes(std::span(&value, 1));
-  std::ranges::copy(bytes, find_mapping("rw-s").begin + wire::kSlotResultOffset);
-  slot_header().kind.store(static_cast<std::uint32_t>(wire::ResultKind::value));
-  slot_header().length.store(sizeof value);
-  slot_header().commit.store(word);
+  std::ranges::copy(bytes, result_place(sizeof value, call));
+  wire::SlotEntry& entry = slot_entry(call);
+  entry.kind.store(static_cast<std::uint32_t>(wire::ResultKind::value));
+  entry.length.store(sizeof value);
+  entry.commit.store(word);
 }
 
 /// An argument that does something in the worker when the call is over: it is destroyed
@@ -96,7 +98,7 @@ TEST_F(Generations, AResultThatIsCommittedAgainIsNotTheNextCalls) {
   EXPECT_EQ(pool.submit(same, 1).getResult(), 1);
   auto call = pool.submit(
       [](int n) {
-        commit(slot_header().commit.load(), kForged);
+        commit(1, own_word(1), kForged);
         ring_until_seen();
         return n;
       },
@@ -109,7 +111,7 @@ TEST_F(Generations, AResultOfAnOlderCallIsAProtocolViolation) {
   pool.submit(same, 1).getResult();
   pool.submit(same, 2).getResult();
   auto call = pool.submit([] {
-    commit(wire::commit_word(own_id(2), 1), kForged);
+    commit(3, own_word(1), kForged);
     ring();
     sleep_for_ever();
     return 3;
@@ -122,7 +124,7 @@ TEST_F(Generations, AResultOfACallToComeIsAProtocolViolation) {
   ProcessPool pool({.workers = 1});
   pool.submit(same, 1).getResult();
   auto call = pool.submit([] {
-    commit(wire::commit_word(own_id(1), 3), kForged);
+    commit(2, own_word(3), kForged);
     ring();
     sleep_for_ever();
     return 2;
@@ -134,7 +136,7 @@ TEST_F(Generations, AResultOfACallToComeIsAProtocolViolation) {
 /// Once the host has the result of call 1.
 void commit_ahead(const std::string& file) {
   await_file(file);
-  commit(wire::commit_word(own_id(1), 2), kForged);
+  commit(2, own_word(2), kForged);
   signal_file(file + ".done");
 }
 
@@ -191,13 +193,14 @@ TEST_F(Generations, AWakeWithoutACallIsNoCall) {
   host.post({.name = "first", .max_result_bytes = 0, .arguments = {}});
   std::atomic<bool> has_call = false;
   std::jthread waiting([&] {
-    EXPECT_EQ(worker.await_call(2).name, "second");
+    worker.await_call(2);
     has_call = true;
+    EXPECT_EQ(worker.call(2).name, "second");
   });
   // The second time it has gone back to wait after the first.
   int woken = 0;
   EXPECT_TRUE(eventually([&] {
-    woken += wake(header.call);
+    woken += wake(header.posted);
     return woken == 2 || has_call;
   }));
   EXPECT_FALSE(has_call);

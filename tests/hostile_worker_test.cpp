@@ -41,7 +41,7 @@ void hang() {
 
 TEST_F(HostileWorker, ACommitThatIsNotItsOwnIsAProtocolViolation) {
   KillableThread thread([] {
-    slot_header().commit.store(12345);
+    slot_entry().commit.store(12345);
     ring();
     hang();
   });
@@ -154,7 +154,7 @@ struct ReportsCommit {
   ReportsCommit& operator=(ReportsCommit&&) = delete;
   ~ReportsCommit() {
     if (!file.empty() && this_worker::inside())
-      signal_file(file, std::to_string(slot_header().commit.load()));
+      signal_file(file, std::to_string(slot_entry().commit.load()));
   }
   template <class Archive>
   void serialize(Archive& archive) {
@@ -173,13 +173,11 @@ struct Forgery {
 
 /// Publishes the forgery as the library would.
 void forge(const Forgery& forgery) {
-  const Range slot = find_mapping("rw-s");
-  std::memcpy(slot.begin + wire::kSlotResultOffset, forgery.result.data(),
-              forgery.result.size());
-  slot_header().kind.store(forgery.kind);
-  slot_header().length.store(forgery.length);
-  slot_header().arrays_begin.store(forgery.arrays_begin);
-  slot_header().commit.store(forgery.commit);
+  std::memcpy(result_place(forgery.length), forgery.result.data(), forgery.result.size());
+  slot_entry().kind.store(forgery.kind);
+  slot_entry().length.store(forgery.length);
+  slot_entry().arrays_begin.store(forgery.arrays_begin);
+  slot_entry().commit.store(forgery.commit);
   ring();
 }
 

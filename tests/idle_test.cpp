@@ -27,8 +27,8 @@ class Idle : public NothingIsLeft {};
 /// How often the threads of `process` have waited. See proc(5), /proc/pid/status.
 std::uint64_t waits_of(pid_t process) {
   std::uint64_t waits = 0;
-  for (const auto& thread :
-       std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
+  for (const auto& thread : std::filesystem::directory_iterator(
+           "/proc/" + std::to_string(process) + "/task")) {
     std::ifstream status(thread.path() / "status");
     for (std::string word; status >> word;)
       if (std::uint64_t count = 0; word == "voluntary_ctxt_switches:" && status >> count)

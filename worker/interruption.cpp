@@ -40,6 +40,9 @@ pthread_t call_thread;
 std::atomic<std::stop_source*> stop_source{nullptr};
 std::mutex stop_mutex;
 
+/// It may have come before the call was entered that it is meant for. No other follows.
+std::atomic<bool> stop_came{false};
+
 /// Rung by the handler to wake the stop thread; -1 until there is one.
 std::atomic<int> stop_bell{-1};
 bool has_stop_thread = false;
@@ -94,6 +97,7 @@ void wait_for_stop() {
       pollfd{.fd = stop_bell.load(), .events = POLLIN, .revents = 0}};
   while (os::poll_until(fds, os::Deadline::never()) == 0) {
   }
+  stop_came.store(true);
   if (std::stop_source* source = stop_source.load()) source->request_stop();
 }
 
@@ -111,7 +115,7 @@ std::stop_source& provide_stop_source() {
     if (!has_stop_thread) start_stop_thread();
     Phase expected = Phase::cancellable;
     phase.compare_exchange_strong(expected, Phase::cooperative);
-    if (sigterm_came.load()) stop_source.load()->request_stop();
+    if (sigterm_came.load() || stop_came.load()) stop_source.load()->request_stop();
   }
   return *stop_source.load();
 }

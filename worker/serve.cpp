@@ -41,6 +41,8 @@ struct Worker {
   /// Before the first call, if there is to be another.
   std::optional<CleanState> clean_state = {};
   bool is_clean = true;  ///< After the call before: fit for another.
+  wire::CallNumber large_result =
+      0;  ///< The last call whose result had no room in a cell.
 };
 
 /// The worker's side of the WorkerCall that the trampoline is handed.
@@ -76,7 +78,7 @@ Service::Service(Worker& worker, wire::CallNumber number,
       space_(space),
       // The host is trusted; its arguments may take what memory there is.
       arguments_(received.arguments, std::numeric_limits<std::uint64_t>::max()),
-      value_sink_(worker.slot, space),
+      value_sink_(worker.slot, worker.slot.cell(number), space),
       exception_sink_(
           worker.slot.result_memory().first(detail::kMaxExceptionRecordBytes)) {
   arguments_.set_attachments(memory);
@@ -142,9 +144,10 @@ void Service::commit(wire::ResultKind kind, const detail::Sink& sink) {
   worker_.slot.commit({.worker = worker_.id,
                        .number = number_,
                        .kind = kind,
-                       .length = sink.size(),
+                       .result = sink.bytes(),
                        .arrays_begin = kind == wire::ResultKind::value ? arrays_begin : 0,
                        .is_clean = worker_.is_clean});
+  if (sink.size() > wire::kCellBytes) worker_.large_result = number_;
   os::fault_point(Fault::worker_after_commit);
   channel::ring(wire::kBellFd);
   os::fault_point(Fault::worker_after_bell);
@@ -188,14 +191,25 @@ void serve(Worker& worker, wire::CallNumber number,
   interruption::end_call();
 }
 
+/// Blocks until call `number` is there to be run, and the room for its result.
+void take(Worker& worker, wire::CallNumber number) {
+  for (;;) {
+    worker.inbox.await_call(number);
+    worker.inbox.await_taken(worker.large_result);
+    worker.slot.start(number);
+    if (worker.inbox.has_call(number)) return;
+    worker.slot.start(number - 1);
+  }
+}
+
 [[noreturn]] void serve(Worker worker) {
   interruption::install();
   worker.slot.announce_life();
   if (!worker.inbox.has_call(1)) prepare();
   for (wire::CallNumber number = 1;; ++number) {
-    const channel::WorkerInbox::Call call = worker.inbox.await_call(number);
+    take(worker, number);
     os::fault_point(Fault::worker_before_call);
-    serve(worker, number, call);
+    serve(worker, number, worker.inbox.call(number));
   }
 }
 
@@ -228,7 +242,7 @@ void refuse_call(wire::WorkerId id, const StartError& error) noexcept {
     slot.commit({.worker = id,
                  .number = 1,
                  .kind = wire::ResultKind::exception,
-                 .length = sink.size(),
+                 .result = sink.bytes(),
                  .arrays_begin = 0,
                  .is_clean = false});
     channel::ring(wire::kBellFd);

@@ -156,6 +156,18 @@ std::size_t SlotSpace::grow_result(std::size_t bytes) {
   return result_bytes_;
 }
 
+void ResultSink::grow(std::size_t more) {
+  const std::size_t capacity = space_.grow_result(size_ + more);
+  if (size_ + more <= cell_.size()) {
+    capacity_ = std::min(capacity, cell_.size());
+    return;
+  }
+  capacity_ = capacity;
+  const std::span<std::byte> memory = slot_.memory_for(size_, more);
+  if (data_ == cell_.data()) std::ranges::copy(bytes(), memory.begin());
+  data_ = memory.data();
+}
+
 std::string SlotSpace::limit_text() const {
   std::string text =
       "the limit is max_result_bytes, " + std::to_string(max_bytes_) + " bytes";

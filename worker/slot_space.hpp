@@ -23,7 +23,7 @@ namespace killable::worker {
 /// How the memory of a slot is shared out between the result, which grows from the
 /// beginning, and the arrays that the function makes, from the end downwards:
 ///
-///   0        128      floor      lowest                     end
+///   0        4096     floor      lowest                     end
 ///   | header | result |   free   | array | free | array ... |
 ///
 /// Together they take max_result_bytes at most, arrays in whole pages. What this knows of
@@ -74,16 +74,14 @@ class SlotSpace {
 /// The result in such a slot.
 class ResultSink final : public detail::Sink {
  public:
-  ResultSink(channel::WorkerSlot& slot, SlotSpace& space)
-      : Sink(slot.result_memory().data(), 0), slot_(slot), space_(space) {}
+  ResultSink(channel::WorkerSlot& slot, std::span<std::byte> cell, SlotSpace& space)
+      : Sink(cell.data(), 0), slot_(slot), cell_(cell), space_(space) {}
 
  private:
-  void grow(std::size_t more) override {
-    capacity_ = space_.grow_result(size_ + more);
-    data_ = slot_.memory_for(size_, more).data();
-  }
+  void grow(std::size_t more) override;
 
   channel::WorkerSlot& slot_;
+  const std::span<std::byte> cell_;
   SlotSpace& space_;
 };
 

@@ -15,13 +15,16 @@ namespace {
 /// Kept from call to call: most arguments never take more.
 constexpr std::uint64_t kKeptBytes = std::uint64_t{1} << 20;
 
-/// All but the word that publishes it.
-void fill(wire::InboxHeader& header, const OutgoingCall& call) noexcept {
-  header.arguments_bytes = call.arguments.size();
-  header.max_result_bytes = call.max_result_bytes;
-  header.is_last = call.is_last ? 1 : 0;
-  header.attached = static_cast<std::uint16_t>(call.attached.size());
-  header.name[call.name.copy(header.name, sizeof header.name - 1)] = '\0';
+constexpr std::uint64_t kArgumentAlignment = 16;
+
+void fill(wire::InboxEntry& entry, const OutgoingCall& call,
+          std::uint64_t arguments_begin) noexcept {
+  entry.arguments_begin = arguments_begin;
+  entry.arguments_bytes = call.arguments.size();
+  entry.max_result_bytes = call.max_result_bytes;
+  entry.is_last = call.is_last ? 1 : 0;
+  entry.attached = static_cast<std::uint16_t>(call.attached.size());
+  entry.name[call.name.copy(entry.name, sizeof entry.name - 1)] = '\0';
 }
 
 }  // namespace
@@ -35,16 +38,45 @@ HostInbox::HostInbox(std::uint64_t capacity)
   mapping_.bytes().front() = std::byte{0};
 }
 
-void HostInbox::post(const OutgoingCall& call) noexcept {
-  const std::uint64_t end = wire::kInboxArgumentsOffset + call.arguments.size();
-  const std::span<std::byte> memory = mapping_.bytes_for(end);
-  os::make_huge(memory.first(end));
-  std::ranges::copy(call.arguments, memory.begin() + wire::kInboxArgumentsOffset);
-  auto& header = *reinterpret_cast<wire::InboxHeader*>(memory.data());
-  fill(header, call);
-  used_ = std::max<std::uint64_t>(used_, call.arguments.size());
-  header.call.store(++posted_, std::memory_order_release);
-  os::futex_wake(header.call);
+void HostInbox::add(const OutgoingCall& call) noexcept {
+  if (last_ == taken_) end_ = wire::kInboxArgumentsOffset;
+  const std::uint64_t begin =
+      (end_ + kArgumentAlignment - 1) / kArgumentAlignment * kArgumentAlignment;
+  end_ = begin + call.arguments.size();
+  const std::span<std::byte> memory = mapping_.bytes_for(end_);
+  os::make_huge(memory.first(end_));
+  std::ranges::copy(call.arguments, memory.subspan(begin).begin());
+  fill(header().entries[++last_ % wire::kRing], call, begin);
+  used_ = std::max(used_, end_);
+}
+
+void HostInbox::publish() noexcept {
+  header().posted.store(last_);
+  os::futex_wake(header().posted);
+}
+
+void HostInbox::take(bool is_large) noexcept {
+  header().taken.store(++taken_);
+  if (is_large) os::futex_wake(header().taken);
+}
+
+void HostInbox::withdraw(wire::CallNumber number) noexcept {
+  header().posted.store(number - 1);
+  last_ = number - 1;
+}
+
+void HostInbox::restore(wire::CallNumber last) noexcept {
+  last_ = last;
+  publish();
+}
+
+bool HostInbox::has_room_for(std::uint64_t bytes) const noexcept {
+  return last_ - taken_ < wire::kRing &&
+         end_ + kArgumentAlignment + bytes <= mapping_.bytes().size();
+}
+
+wire::InboxHeader& HostInbox::header() const noexcept {
+  return *reinterpret_cast<wire::InboxHeader*>(mapping_.bytes().data());
 }
 
 bool HostInbox::is_swollen() const noexcept { return used_ > kKeptBytes; }
@@ -59,8 +91,8 @@ os::UniqueFd make_filled_inbox(const OutgoingCall& call) {
   alignas(wire::InboxHeader) std::array<std::byte, wire::kInboxArgumentsOffset>
       beginning{};
   auto& header = *new (beginning.data()) wire::InboxHeader{};
-  fill(header, call);
-  header.call.store(1, std::memory_order_relaxed);
+  fill(header.entries[1], call, wire::kInboxArgumentsOffset);
+  header.posted.store(1, std::memory_order_relaxed);
   return os::create_sealed_memfd(
       "the arguments", std::array{std::span<const std::byte>(beginning), call.arguments});
 }
@@ -73,19 +105,30 @@ WorkerInbox::WorkerInbox(int memfd, std::uint64_t bytes)
     : mapping_(memfd, Mapping::Access::read_only, bytes, "the arguments") {}
 
 bool WorkerInbox::has_call(wire::CallNumber number) const noexcept {
-  return header().call.load(std::memory_order_acquire) == number;
+  return header().posted.load() >= number;
 }
 
-WorkerInbox::Call WorkerInbox::await_call(wire::CallNumber number) {
-  const wire::InboxHeader& posted = header();
-  while (!has_call(number)) os::futex_wait(posted.call, number - 1);
-  const std::uint64_t end = wire::kInboxArgumentsOffset + posted.arguments_bytes;
-  return {.name = posted.name,
-          .max_result_bytes = posted.max_result_bytes,
-          .arguments =
-              mapping_.bytes_for(end).first(end).subspan(wire::kInboxArgumentsOffset),
-          .is_last = posted.is_last != 0,
-          .attached = posted.attached};
+void WorkerInbox::await_call(wire::CallNumber number) const noexcept {
+  const std::atomic<wire::CallNumber>& posted = header().posted;
+  for (wire::CallNumber last = posted.load(); last < number; last = posted.load())
+    os::futex_wait(posted, last);
+}
+
+WorkerInbox::Call WorkerInbox::call(wire::CallNumber number) {
+  const wire::InboxEntry& entry = header().entries[number % wire::kRing];
+  const std::uint64_t end = entry.arguments_begin + entry.arguments_bytes;
+  return {.name = entry.name,
+          .max_result_bytes = entry.max_result_bytes,
+          .arguments = mapping_.bytes_for(end).subspan(entry.arguments_begin,
+                                                       entry.arguments_bytes),
+          .is_last = entry.is_last != 0,
+          .attached = entry.attached};
+}
+
+void WorkerInbox::await_taken(wire::CallNumber number) const noexcept {
+  const std::atomic<wire::CallNumber>& taken = header().taken;
+  for (wire::CallNumber last = taken.load(); last < number; last = taken.load())
+    os::futex_wait(taken, last);
 }
 
 const wire::InboxHeader& WorkerInbox::header() const noexcept {

@@ -42,12 +42,33 @@ class HostInbox {
   /// The worker has it by now.
   void close_memfd() noexcept { memfd_.reset(); }
 
-  /// Hands the worker a call and wakes it. Requires: the arguments fit, and the result of
-  /// the call before is in.
-  void post(const OutgoingCall& call) noexcept;
+  /// Writes down a call; publish() lets the worker have it. Requires: the arguments fit,
+  /// and fewer than kRing calls are added but not taken.
+  void add(const OutgoingCall& call) noexcept;
 
-  /// How many calls were posted: the number of the last one.
-  wire::CallNumber posted() const noexcept { return posted_; }
+  /// Lets the worker start what was added, and wakes it.
+  void publish() noexcept;
+
+  void post(const OutgoingCall& call) noexcept {
+    add(call);
+    publish();
+  }
+
+  /// The result of the next call is in. `is_large`: the worker may be waiting for that.
+  void take(bool is_large) noexcept;
+
+  /// Takes back the calls from `number` on that the worker has not started: ask its slot
+  /// after this,
+  /// and restore() what it was if it has.
+  void withdraw(wire::CallNumber number) noexcept;
+  void restore(wire::CallNumber last) noexcept;
+
+  /// The numbers of the calls that were added and taken last.
+  wire::CallNumber last() const noexcept { return last_; }
+  wire::CallNumber taken() const noexcept { return taken_; }
+
+  /// Whether arguments of so many bytes can be added to those that are there.
+  bool has_room_for(std::uint64_t bytes) const noexcept;
 
   /// Whether some arguments were so large that their memory should not stay for long. It
   /// goes with the inbox and with its worker: what is sealed against future writes cannot
@@ -57,8 +78,12 @@ class HostInbox {
  private:
   os::UniqueFd memfd_;
   Mapping mapping_;
-  wire::CallNumber posted_ = 0;
-  std::uint64_t used_ = 0;  ///< By the largest arguments.
+  wire::InboxHeader& header() const noexcept;
+
+  wire::CallNumber last_ = 0;
+  wire::CallNumber taken_ = 0;
+  std::uint64_t end_ = wire::kInboxArgumentsOffset;  ///< Of the last call's arguments.
+  std::uint64_t used_ = 0;                           ///< At most, at any time.
 };
 
 /// The inbox of a worker that is made for this call. Throws std::system_error.
@@ -80,10 +105,17 @@ class WorkerInbox {
     std::uint32_t attached;  ///< How much memory comes beside them.
   };
 
+  /// Whether the host has posted it, and has not taken it back.
   bool has_call(wire::CallNumber number) const noexcept;
 
-  /// Blocks until the host has posted it. Requires: it waits for `number` - 1 no more.
-  Call await_call(wire::CallNumber number);
+  /// Blocks until has_call().
+  void await_call(wire::CallNumber number) const noexcept;
+
+  /// Requires: the call is there, and the host does not take it back any more.
+  Call call(wire::CallNumber number);
+
+  /// Blocks until the host has the result of call `number`.
+  void await_taken(wire::CallNumber number) const noexcept;
 
  private:
   const wire::InboxHeader& header() const noexcept;

@@ -35,6 +35,19 @@ wire::SlotHeader& header_of(const Mapping& mapping) {
   return *reinterpret_cast<wire::SlotHeader*>(mapping.bytes().data());
 }
 
+/// What the entry of a call holds before its commit: that of the call before it there.
+std::uint64_t earlier_word(wire::WorkerId worker, wire::CallNumber number) noexcept {
+  return number <= wire::kRing ? 0 : wire::commit_word(worker, number - wire::kRing);
+}
+
+std::uint64_t cell_offset(wire::CallNumber number) noexcept {
+  return wire::kCellsOffset + number % wire::kRing * wire::kCellBytes;
+}
+
+std::uint64_t result_offset(wire::CallNumber number, std::uint64_t length) noexcept {
+  return length <= wire::kCellBytes ? cell_offset(number) : wire::kSlotResultOffset;
+}
+
 void check_arrays(const Committed& committed, std::uint64_t slot_bytes) {
   const std::uint64_t begin = committed.arrays_begin;
   if (begin == 0) return;
@@ -54,21 +67,22 @@ HostSlot::HostSlot(std::uint64_t max_result_bytes)
                      std::min(bytes_, kWindowBytes), "the slot");
 }
 
-bool HostSlot::has_commit() const noexcept {
-  return header_of(mapping_).commit.load(std::memory_order_acquire) != 0;
+bool HostSlot::has_commit(wire::WorkerId worker, wire::CallNumber number) const noexcept {
+  return header_of(mapping_).entries[number % wire::kRing].commit.load(
+             std::memory_order_acquire) != earlier_word(worker, number);
 }
 
 std::optional<Committed> HostSlot::committed(wire::WorkerId worker,
                                              wire::CallNumber number) const {
-  const wire::SlotHeader& header = header_of(mapping_);
-  const std::uint64_t commit = header.commit.load(std::memory_order_acquire);
-  if (commit == 0 || commit == wire::commit_word(worker, number - 1)) return std::nullopt;
+  const wire::SlotEntry& entry = header_of(mapping_).entries[number % wire::kRing];
+  const std::uint64_t commit = entry.commit.load(std::memory_order_acquire);
+  if (commit == earlier_word(worker, number)) return std::nullopt;
   const Committed copy{
-      .kind = wire::ResultKind{header.kind.load(std::memory_order_relaxed)},
-      .length = header.length.load(std::memory_order_relaxed),
-      .committed_at_ns = header.committed_at_ns.load(std::memory_order_relaxed),
-      .is_clean = header.is_clean.load(std::memory_order_relaxed) == 1,
-      .arrays_begin = header.arrays_begin.load(std::memory_order_relaxed)};
+      .kind = wire::ResultKind{entry.kind.load(std::memory_order_relaxed)},
+      .length = entry.length.load(std::memory_order_relaxed),
+      .committed_at_ns = entry.committed_at_ns.load(std::memory_order_relaxed),
+      .is_clean = entry.is_clean.load(std::memory_order_relaxed) == 1,
+      .arrays_begin = entry.arrays_begin.load(std::memory_order_relaxed)};
   if (commit != wire::commit_word(worker, number))
     throw ProtocolViolation("the worker's commit word is not its own");
   if (copy.kind != wire::ResultKind::value && copy.kind != wire::ResultKind::exception)
@@ -82,21 +96,25 @@ std::optional<Committed> HostSlot::committed(wire::WorkerId worker,
   return copy;
 }
 
-HostSlot::Result HostSlot::result(const Committed& committed) {
-  const std::uint64_t end = wire::kSlotResultOffset + committed.length;
+HostSlot::Result HostSlot::result(wire::CallNumber number, const Committed& committed) {
+  const std::uint64_t begin = result_offset(number, committed.length);
+  const std::uint64_t end = begin + committed.length;
   if (end > mapping_.bytes().size())
     mapping_ = Mapping(memfd_.get(), Mapping::Access::read_only, end, "the result");
   if (committed.arrays_begin != 0 && !arrays_)
     arrays_ = map_arrays(committed.arrays_begin);
-  return {
-      .bytes = mapping_.bytes_for(end).subspan(wire::kSlotResultOffset, committed.length),
-      .arrays = arrays_};
+  return {.bytes = mapping_.bytes_for(end).subspan(begin, committed.length),
+          .arrays = arrays_};
 }
 
 detail::MemoryPtr HostSlot::map_arrays(std::uint64_t begin) {
   Mapping mapping(memfd_.get(), Mapping::Access::read_write, bytes_ - begin,
                   "the arrays of the result", begin);
   return adopt_memory(std::move(memfd_), std::move(mapping), begin);
+}
+
+wire::CallNumber HostSlot::started() const noexcept {
+  return header_of(mapping_).started.load();
 }
 
 wire::CallNumber HostSlot::entered() const noexcept {
@@ -120,6 +138,10 @@ void HostSlot::trim() noexcept {
 
 WorkerSlot::WorkerSlot(int memfd, std::uint64_t bytes)
     : mapping_(memfd, Mapping::Access::read_write, bytes, "the slot") {}
+
+std::span<std::byte> WorkerSlot::cell(wire::CallNumber number) const noexcept {
+  return mapping_.bytes().subspan(cell_offset(number), wire::kCellBytes);
+}
 
 std::span<std::byte> WorkerSlot::result_memory() const noexcept {
   return mapping_.bytes().subspan(wire::kSlotResultOffset);
@@ -152,19 +174,27 @@ void WorkerSlot::announce_life() noexcept {
   header_of(mapping_).life.fetch_or(FUTEX_WAITERS);
 }
 
+void WorkerSlot::start(wire::CallNumber number) noexcept {
+  header_of(mapping_).started.store(number);
+}
+
 void WorkerSlot::enter(wire::CallNumber number) noexcept {
   header_of(mapping_).entered.store(number, std::memory_order_release);
 }
 
 void WorkerSlot::commit(const Commit& commit) noexcept {
-  wire::SlotHeader& header = header_of(mapping_);
-  header.kind.store(static_cast<std::uint32_t>(commit.kind), std::memory_order_relaxed);
-  header.length.store(commit.length, std::memory_order_relaxed);
-  header.arrays_begin.store(commit.arrays_begin, std::memory_order_relaxed);
-  header.committed_at_ns.store(os::monotonic_ns(), std::memory_order_relaxed);
-  header.is_clean.store(commit.is_clean ? 1 : 0, std::memory_order_relaxed);
-  header.commit.store(wire::commit_word(commit.worker, commit.number),
-                      std::memory_order_release);
+  const std::span<std::byte> own_cell = cell(commit.number);
+  const std::span<const std::byte> result = commit.result;
+  if (result.size() <= own_cell.size() && result.data() != own_cell.data())
+    std::ranges::copy(result, own_cell.begin());
+  wire::SlotEntry& entry = header_of(mapping_).entries[commit.number % wire::kRing];
+  entry.kind.store(static_cast<std::uint32_t>(commit.kind), std::memory_order_relaxed);
+  entry.length.store(result.size(), std::memory_order_relaxed);
+  entry.arrays_begin.store(commit.arrays_begin, std::memory_order_relaxed);
+  entry.committed_at_ns.store(os::monotonic_ns(), std::memory_order_relaxed);
+  entry.is_clean.store(commit.is_clean ? 1 : 0, std::memory_order_relaxed);
+  entry.commit.store(wire::commit_word(commit.worker, commit.number),
+                     std::memory_order_release);
 }
 
 }  // namespace killable::channel

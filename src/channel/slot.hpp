@@ -31,15 +31,16 @@ class HostSlot {
   int memfd() const noexcept { return memfd_.get(); }
   std::uint64_t bytes() const noexcept { return bytes_; }
 
-  /// Whether anything was committed at all.
-  bool has_commit() const noexcept;
+  /// Whether anything was committed for the call `number` of `worker`.
+  bool has_commit(wire::WorkerId worker, wire::CallNumber number) const noexcept;
 
   /// What `worker` has committed for its call `number`; empty if nothing yet. Throws
   /// ProtocolViolation if the commit does not hold what a commit must hold.
   std::optional<Committed> committed(wire::WorkerId worker,
                                      wire::CallNumber number) const;
 
-  /// The worker's claim of how many functions it has entered.
+  /// The worker's claims: the last call that it took, and whose function it entered.
+  wire::CallNumber started() const noexcept;
   wire::CallNumber entered() const noexcept;
 
   /// Blocks until the worker's thread can run no more code of the worker's, or
@@ -51,10 +52,10 @@ class HostSlot {
     detail::MemoryPtr arrays;  ///< All of the worker's, in one; null if there are none.
   };
 
-  /// The committed result, in place; takes memfd() if arrays lie in it. Its bytes can
-  /// change under the reader for as long as any process of the worker lives. Throws
-  /// std::system_error if it cannot be mapped.
-  Result result(const Committed& committed);
+  /// The committed result of call `number`, in place; takes memfd() if arrays lie in it.
+  /// Its bytes can change under the reader for as long as any process of the worker
+  /// lives. Throws std::system_error if it cannot be mapped.
+  Result result(wire::CallNumber number, const Committed& committed);
 
   /// Gives the memory of large results back. Requires: nobody reads them any more.
   void trim() noexcept;
@@ -79,7 +80,8 @@ class WorkerSlot {
   /// All of it.
   std::span<std::byte> memory() const noexcept { return mapping_.bytes(); }
 
-  /// Where the result is to be written.
+  /// Where the result of call `number` is to be written if it is small, and if not.
+  std::span<std::byte> cell(wire::CallNumber number) const noexcept;
   std::span<std::byte> result_memory() const noexcept;
 
   /// The same memory, for who has written so many bytes of the result and now writes
@@ -90,17 +92,20 @@ class WorkerSlot {
   /// makes the page that every commit writes to, so that it need not.
   void announce_life() noexcept;
 
-  /// Publishes the first `length` bytes of it, and the arrays from `arrays_begin` on, as
-  /// the result of call `number`.
+  /// Publishes `result`, which lies in cell(number) or result_memory(), and the arrays
+  /// from `arrays_begin` on, as the result of call `number`.
   struct Commit {
     wire::WorkerId worker;
     wire::CallNumber number;
     wire::ResultKind kind;
-    std::uint64_t length;
+    std::span<const std::byte> result;
     std::uint64_t arrays_begin;  ///< 0: there are none.
     bool is_clean;
   };
   void commit(const Commit& commit) noexcept;
+
+  /// The worker takes call `number`, unless the host has taken it back meanwhile.
+  void start(wire::CallNumber number) noexcept;
 
   /// The function of call `number` is about to be entered.
   void enter(wire::CallNumber number) noexcept;

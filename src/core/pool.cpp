@@ -26,15 +26,6 @@ constexpr std::size_t kLargeBytes = std::size_t{64} << 10;
 
 constexpr auto kKeptFor = 500ms;
 
-/// Whether the worker has committed a result to a call that it was not given yet. One
-/// that was given none at all may have: why it cannot serve.
-bool has_answered_ahead(const PoolWorker& worker) try {
-  return worker.number() != 0 &&
-         worker.host.slot->committed(worker.host.id, worker.number() + 1).has_value();
-} catch (const ProtocolViolation&) {
-  return true;
-}
-
 std::shared_ptr<const detail::HeapSink> copy_of(std::span<const std::byte> bytes) {
   auto copy = std::make_shared<detail::HeapSink>();
   copy->write(bytes.data(), bytes.size());
@@ -152,68 +143,62 @@ bool Pool::find_worker_for(PoolCall& call) {
 
 /// One that is idle, if there is one that has kept quiet.
 PoolWorker* Pool::idle_worker() {
-  while (!idle_.empty() && has_answered_ahead(*idle_.front()))
+  while (!idle_.empty() && idle_.front()->has_answered_ahead())
     retire(*idle_.front(), wire::EndMode::kill);
   return idle_.empty() ? nullptr : idle_.front();
 }
 
-void Pool::give(PoolWorker& worker, PoolCall& call) {
-  if (worker.phase == Phase::idle) std::erase(idle_, &worker);
-  worker.phase = Phase::busy;
-  worker.call = &call;
-  ++worker.calls;
-  call.worker_ = &worker;
-  call.pid_ = worker.host.pid;
-  const Options& options = call.options();
-  if (options.timeout) {
-    worker.is_armed = true;
-    worker.session->arm(
-        worker.host.id,
-        worker.calls == 1 ? wire::TimeoutFrom::entry : wire::TimeoutFrom::now,
-        *options.timeout, call.grace_period());
-    wake();
-  }
-  worker.host.inbox->post({.name = options.name,
-                           .max_result_bytes = options.max_result_bytes,
-                           .arguments = call.request().arguments->bytes(),
-                           .is_last = worker.calls == options_.max_calls_per_worker});
-  if (call.stop_requested_) stop(worker);
-  // Who waits for the call can lead now.
-  changed_.notify_all();
-}
-
 void Pool::make_idle(PoolWorker& worker) {
-  if (has_answered_ahead(worker)) return retire(worker, wire::EndMode::kill);
+  if (worker.has_answered_ahead()) return retire(worker, wire::EndMode::kill);
   worker.phase = Phase::idle;
   idle_.push_back(&worker);
   if (queue_.empty()) return;
   PoolCall& next = *queue_.front();
-  if (!needs_own_worker(next)) return give(worker, dequeue(next));
+  if (!needs_own_worker(next)) return give_next(worker);
   wake();  // It has to make room for a worker of another kind.
 }
 
 // --- From a result to the next call ---
 
-/// Takes in the result of a busy worker, and gives it its next call. False: there is no
+/// Takes in the results of a busy worker, and gives it its next calls. False: there is no
 /// result yet.
 bool Pool::collect(PoolWorker& worker) {
+  if (!collect_one(worker)) return false;
+  while (collect_one(worker)) {
+  }
+  finish_row(worker);
+  return true;
+}
+
+bool Pool::collect_one(PoolWorker& worker) {
   bool is_clean = false;
   std::optional<PoolOutcome> outcome = take_result(worker, is_clean);
   if (!outcome) return false;
-  resolve(*worker.call, std::move(*outcome));
-  finish(worker, is_clean);
+  PoolCall& call = *worker.call();
+  const bool was_initializer = worker.runs_initializer();
+  worker.calls.pop_front();
+  if (worker.host.inbox)
+    worker.host.inbox->take(!outcome->bytes || outcome->bytes->size() > wire::kCellBytes);
+  worker.progressed_at = os::Clock::now();
+  if (PoolCall* const next = worker.call()) next->started_at_ = worker.progressed_at;
+  resolve(call, std::move(*outcome));
+  if (worker.phase == Phase::dying) return true;
+  if (was_initializer) take_initializer_outcome(worker);
+  finish_call(worker, is_clean);
   return true;
 }
 
 std::optional<PoolOutcome> Pool::take_result(PoolWorker& worker, bool& is_clean) try {
-  if (worker.call == nullptr || worker.call->outcome_.failure) return std::nullopt;
+  PoolCall* const call = worker.call();
+  if (call == nullptr || call->outcome_.failure) return std::nullopt;
   channel::HostSlot& slot = *worker.host.slot;
-  const auto committed = slot.committed(worker.host.id, worker.number());
+  const wire::CallNumber number = worker.number();
+  const auto committed = slot.committed(worker.host.id, number);
   if (!committed) return std::nullopt;
   const bool is_value = committed->kind == wire::ResultKind::value;
-  if (is_value && committed->length > worker.call->options().max_result_bytes)
+  if (is_value && committed->length > call->options().max_result_bytes)
     throw ProtocolViolation("the worker committed more than max_result_bytes");
-  const auto [bytes, arrays] = slot.result(*committed);
+  const auto [bytes, arrays] = slot.result(number, *committed);
   PoolOutcome outcome{.state = is_value ? State::returned : State::threw,
                       .bytes = copy_of(bytes),
                       .arrays = arrays};
@@ -233,7 +218,7 @@ std::optional<PoolOutcome> Pool::take_result(PoolWorker& worker, bool& is_clean)
 /// so it is kept as long as large calls follow each other.
 void Pool::note_memory(PoolWorker& worker, std::size_t result_bytes) {
   const os::Clock::time_point now = os::Clock::now();
-  if (std::max(result_bytes, worker.call->request().arguments->size()) > kLargeBytes) {
+  if (std::max(result_bytes, worker.call()->request().arguments->size()) > kLargeBytes) {
     worker.trim_at = now + kKeptFor;
     wake();
   } else if (worker.trim_at && now >= *worker.trim_at) {
@@ -248,14 +233,26 @@ void Pool::trim(PoolWorker& worker) {
   if (worker.host.inbox && worker.host.inbox->is_swollen()) worker.is_condemned = true;
 }
 
-/// The worker's call has ended, and the worker has not.
-void Pool::finish(PoolWorker& worker, bool is_clean) {
-  const bool was_initializer = worker.call == worker.initializer.get();
-  worker.call = nullptr;
-  if (worker.phase == Phase::dying) return;
-  if (was_initializer && worker.initializer) take_initializer_outcome(worker);
-  if (!is_clean) return retire(worker, wire::EndMode::release);  // It exits by itself.
-  if (!may_go_on(worker)) return retire(worker, wire::EndMode::kill);
+/// A call has ended, and its worker has not.
+void Pool::finish_call(PoolWorker& worker, bool is_clean) {
+  if (is_clean && may_go_on(worker)) return;
+  if (is_clean) {
+    if (take_back(worker, 0)) retire(worker, wire::EndMode::kill);
+    return;
+  }
+  requeue_from(worker, 0);  // It exits by itself and starts none of them.
+  retire(worker, wire::EndMode::release);
+}
+
+/// Gives a worker more, or lets it rest.
+void Pool::finish_row(PoolWorker& worker) {
+  if (worker.phase != Phase::busy) return;
+  if (!worker.calls.empty()) {
+    if (worker.calls.size() <= wire::kRing / 2 && !queue_.empty() &&
+        may_follow(worker, *queue_.front()))
+      give_next(worker);
+    return;
+  }
   if (!std::exchange(worker.is_armed, false)) return make_idle(worker);
   worker.phase = Phase::disarming;
   worker.session->disarm(worker.host.id);
@@ -263,9 +260,9 @@ void Pool::finish(PoolWorker& worker, bool is_clean) {
 
 bool Pool::may_go_on(const PoolWorker& worker) const {
   return !worker.is_condemned && worker.is_reusable() &&
-         worker.number() < wire::kMaxCalls &&
+         worker.host.inbox->last() < wire::kMaxCalls &&
          (options_.max_calls_per_worker == 0 ||
-          worker.calls < options_.max_calls_per_worker) &&
+          worker.given < options_.max_calls_per_worker || !worker.calls.empty()) &&
          (options_.max_worker_memory_bytes == 0 ||
           os::resident_bytes(worker.host.pid) <= options_.max_worker_memory_bytes);
 }
@@ -280,7 +277,8 @@ void Pool::retire(PoolWorker& worker, wire::EndMode mode) {
 
 /// A worker that breaks the protocol is not heard any more, but ended.
 void Pool::violate(PoolWorker& worker, const std::string& how) {
-  PoolCall& call = *worker.call;
+  PoolCall& call = *worker.call();
+  requeue_from(worker, 1);
   call.outcome_.failure =
       std::make_exception_ptr(ProtocolViolation(call.title() + ": " + how));
   worker.phase = Phase::dying;
@@ -292,7 +290,7 @@ void Pool::resolve(PoolCall& call, PoolOutcome outcome) {
   const os::Clock::time_point now = os::Clock::now();
   if (call.phase_ == PoolCall::Phase::running && call.is_users()) {
     --running_;
-    runs_.add(now - call.started_at_);
+    note_run(now - call.started_at_);
   }
   if (outcome.bytes) outcome.report.wall = now - call.started_at_;
   outcome.report.state = outcome.state;
@@ -307,18 +305,25 @@ void Pool::resolve(PoolCall& call, PoolOutcome outcome) {
   changed_.notify_all();
 }
 
+void Pool::note_run(nanoseconds run) noexcept {
+  runs_.add(run);
+  recent_run_ += (run - recent_run_) / 4;
+}
+
 // --- Of all calls ---
 
 void Pool::kill_all() noexcept {
   const Lock lock(mutex_);
-  while (!queue_.empty()) {
-    PoolCall& call = *queue_.front();
-    queue_.pop_front();
-    resolve(call, {.state = State::killed});
+  fail_queue({.state = State::killed});
+  for (const auto& worker : workers_) {
+    const auto end = [this](PoolCall& call) {
+      end_locked(call, wire::EndMode::kill, call.grace_period());
+    };
+    while (worker->calls.size() > 1) end(*worker->calls.back());
+    if (PoolCall* const call = worker->call()) end(*call);
   }
-  for (const auto& worker : workers_)
-    if (PoolCall* const call = worker->call)
-      end_running(*call, wire::EndMode::kill, call->grace_period());
+  // What a worker that broke the protocol had not run.
+  fail_queue({.state = State::killed});
 }
 
 void Pool::shutdown() {

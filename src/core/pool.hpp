@@ -54,6 +54,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   pid_t pid_of(const PoolCall& call);
 
  private:
+  /// A row whose first call takes longer than that is taken apart.
+  static constexpr std::chrono::milliseconds kStall{5};
+
   using Lock = std::unique_lock<std::mutex>;
   using Phase = PoolWorker::Phase;
   using Workers = std::list<std::unique_ptr<PoolWorker>>;
@@ -65,22 +68,38 @@ class Pool : public std::enable_shared_from_this<Pool> {
   bool needs_own_worker(const PoolCall& call) const noexcept;
   bool find_worker_for(PoolCall& call);
   PoolWorker* idle_worker();
-  void give(PoolWorker& worker, PoolCall& call);
   void make_idle(PoolWorker& worker);
   bool collect(PoolWorker& worker);
+  bool collect_one(PoolWorker& worker);
   std::optional<PoolOutcome> take_result(PoolWorker& worker, bool& is_clean);
   void note_memory(PoolWorker& worker, std::size_t result_bytes);
   static void trim(PoolWorker& worker);
-  void finish(PoolWorker& worker, bool is_clean);
+  void finish_call(PoolWorker& worker, bool is_clean);
+  void finish_row(PoolWorker& worker);
   bool may_go_on(const PoolWorker& worker) const;
   void retire(PoolWorker& worker, wire::EndMode mode);
   static void stop(PoolWorker& worker);
   void violate(PoolWorker& worker, const std::string& how);
   void resolve(PoolCall& call, PoolOutcome outcome);
+  void note_run(std::chrono::nanoseconds run) noexcept;
   void lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline);
+  void end_locked(PoolCall& call, wire::EndMode mode,
+                  std::chrono::nanoseconds grace) noexcept;
   void end_running(PoolCall& call, wire::EndMode mode,
                    std::chrono::nanoseconds grace) noexcept;
   void take_initializer_outcome(PoolWorker& worker);
+
+  // How calls go to a worker, and come back unrun: pool_rows.cpp.
+  void give(PoolWorker& worker, PoolCall& call);
+  void give_next(PoolWorker& worker);
+  void add(PoolWorker& worker, PoolCall& call);
+  std::size_t row_length() const noexcept;
+  bool may_follow(const PoolWorker& worker, const PoolCall& call) const noexcept;
+  void requeue(PoolCall& call);
+  bool take_back(PoolWorker& worker, std::size_t index);
+  void requeue_from(PoolWorker& worker, std::size_t index);
+  bool isolate(PoolCall& call);
+  void reclaim_stalled(PoolWorker& worker);
 
   // The pool's thread: pool_thread.cpp.
   void serve();
@@ -130,6 +149,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::uint64_t recycled_ = 0;
   Durations waits_;
   Durations runs_;
+  std::chrono::nanoseconds recent_run_ =
+      std::chrono::milliseconds(1);  ///< A sliding mean.
+  bool watches_rows_ = false;        ///< The thread wakes by itself to look for a stall.
   std::thread thread_;
 };
 

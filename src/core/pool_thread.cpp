@@ -81,6 +81,8 @@ bool Pool::has_work() const noexcept {
 
 /// Sees to one worker, as far as nobody else does.
 void Pool::tend(PoolWorker& worker) {
+  reclaim_stalled(worker);
+  finish_row(worker);
   if (worker.is_led) return;
   if (worker.phase == Phase::busy && needs_watching(worker)) collect(worker);
   if (worker.phase == Phase::disarming && worker.session->is_disarmed(worker.host.id))
@@ -100,18 +102,17 @@ void Pool::tend(PoolWorker& worker) {
 /// No call will come for this worker.
 void Pool::dismiss(PoolWorker& worker) {
   if (worker.phase == Phase::idle) retire(worker, wire::EndMode::kill);
-  if (worker.initializer && worker.call == worker.initializer.get())
-    end_running(*worker.call, wire::EndMode::kill, 0ns);
+  if (worker.runs_initializer()) end_running(*worker.call(), wire::EndMode::kill, 0ns);
 }
 
 /// The worker is gone, and nothing of its tree is left.
 void Pool::bury(PoolWorker& worker, const std::optional<wire::Ended>& ended) {
   if (worker.phase == Phase::idle) std::erase(idle_, &worker);
   // What was committed before the end counts, whatever the end was.
-  const bool was_initializer =
-      worker.call != nullptr && worker.call == worker.initializer.get();
+  const bool was_initializer = worker.runs_initializer();
   worker.phase = Phase::dying;
-  if (worker.call != nullptr && !collect(worker)) end_call_of_dead(worker, ended);
+  collect(worker);
+  if (!worker.calls.empty()) end_call_of_dead(worker, ended);
   if (was_initializer) take_initializer_outcome(worker);
   worker.session->forget(worker.host.id);
   worker.host.slot.reset();
@@ -119,17 +120,15 @@ void Pool::bury(PoolWorker& worker, const std::optional<wire::Ended>& ended) {
 }
 
 void Pool::end_call_of_dead(PoolWorker& worker, const std::optional<wire::Ended>& ended) {
-  PoolCall& call = *std::exchange(worker.call, nullptr);
   const bool was_entered = worker.host.slot->entered() >= worker.number();
+  requeue_from(worker, 1);
+  PoolCall& call = *worker.calls.front();
+  worker.calls.pop_front();
   if (ended && !was_entered && ended->by == wire::EndedBy::itself &&
       call.attempts_ < kMaxAttempts && &call != worker.initializer.get()) {
     // Somebody has killed an idle worker just as it was given this call.
     ++call.attempts_;
-    call.worker_ = nullptr;
-    call.phase_ = PoolCall::Phase::queued;
-    if (call.is_users()) --running_;
-    call.place_ = queue_.insert(queue_.begin(), &call);
-    return;
+    return requeue(call);
   }
   if (!ended) return resolve(call, {.state = State::lost});
   const auto started = static_cast<std::uint64_t>(
@@ -197,9 +196,8 @@ void Pool::refill(Lock& lock) {
 }
 
 std::size_t Pool::workers_to_come() const {
-  return static_cast<std::size_t>(std::ranges::count_if(workers_, [](const auto& worker) {
-    return worker->initializer && worker->call == worker->initializer.get();
-  }));
+  return static_cast<std::size_t>(std::ranges::count_if(
+      workers_, [](const auto& worker) { return worker->runs_initializer(); }));
 }
 
 void Pool::make_worker(Lock& lock) try {
@@ -249,8 +247,8 @@ void Pool::make_own_worker(Lock& lock, PoolCall& call) try {
   PoolWorker& worker = *workers_.emplace_back(std::move(owned));
   session->notify_of(worker.host.id, bell_);
   worker.phase = Phase::busy;
-  worker.call = &call;
-  worker.calls = 1;
+  worker.calls.push_back(&call);
+  worker.given = 1;
   call.worker_ = &worker;
   call.pid_ = worker.host.pid;
   if (call.stop_requested_) worker.host.request_stop();
@@ -304,18 +302,20 @@ os::Deadline Pool::next_deadline() const {
   if (options_.queue_timeout && !queue_.empty())
     include(queue_.front()->submitted_at_ + *options_.queue_timeout);
   if (drained_) include(refill_.instant());
-  // Who takes in the result of a worker that is busy by then looks at that itself.
   const os::Clock::time_point now = os::Clock::now();
-  for (const auto& worker : workers_)
+  for (const auto& worker : workers_) {
+    // Who takes in the result of a worker that is busy by then looks at that itself.
     if (worker->trim_at && (worker->phase == Phase::idle || now < *worker->trim_at))
       include(*worker->trim_at);
+    if (worker->calls.size() > 1) include(worker->progressed_at + kStall);
+  }
   return next;
 }
 
 /// Whether something waits for the worker's result that does not poll it itself.
 bool Pool::needs_watching(const PoolWorker& worker) const noexcept {
   return !queue_.empty() || is_shut_ || worker.is_armed || !watchers_.empty() ||
-         (worker.initializer && worker.call == worker.initializer.get());
+         worker.runs_initializer();
 }
 
 void Pool::poll(Lock& lock) {
@@ -338,9 +338,12 @@ void Pool::poll(Lock& lock) {
       add(worker->host.watch->bell.get());
   }
   const os::Deadline deadline = next_deadline();
+  watches_rows_ = std::ranges::any_of(
+      workers_, [](const auto& worker) { return worker->calls.size() > 1; });
   lock.unlock();
   os::poll_until(fds, deadline);
   lock.lock();
+  watches_rows_ = false;
   channel::silence(bell_->get());
   for (const auto& session : sessions) session->receive_news();
   for (const auto& worker : workers_)

@@ -24,7 +24,7 @@ bool Pool::join(PoolCall& call, const os::Deadline& deadline) {
   while (call.phase_ != PoolCall::Phase::done) {
     PoolWorker* const worker = call.worker_;
     if (worker != nullptr && !worker->is_led && !worker->is_dead) {
-      if (collect(*worker)) return true;
+      if (collect(*worker)) continue;
       if (deadline.passed()) return false;
       lead(lock, *worker, deadline);
     } else if (deadline.passed()) {
@@ -42,18 +42,23 @@ void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
   std::array<pollfd, 2> fds{
       pollfd{.fd = worker.host.watch->bell.get(), .events = POLLIN, .revents = 0},
       pollfd{.fd = worker.host.watch->pidfd.get(), .events = POLLIN, .revents = 0}};
+  // What waits in a row may be taken from this worker meanwhile.
+  const os::Clock::time_point stall = worker.progressed_at + kStall;
+  const bool may_stall =
+      worker.calls.size() > 1 && (deadline.is_never() || stall < deadline.instant());
   worker.is_led = true;
   lock.unlock();
-  os::poll_until(fds, deadline);
+  os::poll_until(fds, may_stall ? os::Deadline::at(stall) : deadline);
   lock.lock();
   worker.is_led = false;
   if (fds[1].revents != 0) worker.is_dead = true;
   if (fds[0].revents != 0) {
     channel::silence(worker.host.watch->bell.get());
     if (collect(worker)) return;
-    if (worker.call != nullptr && ++worker.false_rings > kMaxFalseRings)
+    if (worker.call() != nullptr && ++worker.false_rings > kMaxFalseRings)
       violate(worker, "the worker rings without a result");
   }
+  reclaim_stalled(worker);
   // Somebody else may be waiting for the same call, and what led to here may be for the
   // thread to see to.
   changed_.notify_all();
@@ -85,8 +90,8 @@ bool Pool::request_stop(PoolCall& call) {
   const Lock lock(mutex_);
   if (call.phase_ == PoolCall::Phase::done || call.stop_requested_) return false;
   call.stop_requested_ = true;
-  if (call.worker_ != nullptr) stop(*call.worker_);
-  return true;
+  if (call.worker_ != nullptr && isolate(call)) stop(*call.worker_);
+  return call.phase_ != PoolCall::Phase::done;
 }
 
 void Pool::stop(PoolWorker& worker) {
@@ -97,25 +102,31 @@ void Pool::stop(PoolWorker& worker) {
 
 void Pool::end(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
   const Lock lock(mutex_);
-  if (call.phase_ == PoolCall::Phase::running) return end_running(call, mode, grace);
-  if (call.phase_ != PoolCall::Phase::queued) return;
+  end_locked(call, mode, grace);
+}
+
+void Pool::end_locked(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
+  if (call.phase_ == PoolCall::Phase::running) end_running(call, mode, grace);
+  if (call.phase_ != PoolCall::Phase::queued) return;  // Else it was, or is again.
   queue_.erase(call.place_);
   resolve(call, {.state = State::killed});
 }
 
 void Pool::end_running(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
-  PoolWorker* const worker = call.worker_;
-  if (worker == nullptr) {
+  if (call.worker_ == nullptr) {
     call.pending_end_ = wire::End{.mode = mode, .worker = 0, .grace_ns = grace.count()};
     return;
   }
-  // From now on it gets no other call, which this could hit.
-  worker->is_condemned = true;
+  PoolWorker& worker = *call.worker_;
   try {
-    if (!collect(*worker)) worker->session->end(worker->host.id, mode, grace);
+    if (!isolate(call)) return;
+    // From now on it gets no other call, which this could hit.
+    worker.is_condemned = true;
+    if (!collect(worker)) worker.session->end(worker.host.id, mode, grace);
   } catch (const std::exception&) {
     // No memory to queue the message. Without a grace period, but no survivor.
-    worker->host.watch->pidfd.send_signal(SIGKILL);
+    worker.is_condemned = true;
+    worker.host.watch->pidfd.send_signal(SIGKILL);
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 
@@ -29,8 +30,10 @@ struct PoolWorker {
   /// If it has one, the pool's initializer, its first call.
   std::unique_ptr<PoolCall> initializer = {};
   Phase phase = Phase::idle;
-  PoolCall* call = nullptr;   ///< While busy, and while dying if it has not ended yet.
-  std::uint64_t calls = 0;    ///< That it was given.
+  /// That it has: while busy, and while dying until their ends are known. It runs them
+  /// one after the other.
+  std::deque<PoolCall*> calls = {};
+  std::uint64_t given = 0;    ///< Calls, in all.
   bool is_condemned = false;  ///< To be replaced after its call.
   bool is_armed = false;      ///< Its call has a timeout.
   bool is_dead = false;       ///< Its pidfd has told so.
@@ -39,9 +42,25 @@ struct PoolWorker {
   /// When to give back what large calls have made of memory, if there were any.
   std::optional<os::Clock::time_point> trim_at = {};
 
+  /// When it was given calls, or one of them ended.
+  os::Clock::time_point progressed_at = {};
+
   bool is_reusable() const noexcept { return host.inbox.has_value(); }
-  wire::CallNumber number() const noexcept {
-    return host.inbox ? host.inbox->posted() : 1;
+  /// The one that it runs, or is about to; null if there is none.
+  PoolCall* call() const noexcept { return calls.empty() ? nullptr : calls.front(); }
+  bool runs_initializer() const noexcept {
+    return initializer && call() == initializer.get();
+  }
+  /// Whether it has committed a result to the call that it would be given next. One that
+  /// was given none at all may have: why it cannot serve.
+  bool has_answered_ahead() const noexcept {
+    return given != 0 && host.inbox &&
+           host.slot->has_commit(host.id, host.inbox->last() + 1);
+  }
+  /// Of calls[index].
+  wire::CallNumber number(std::size_t index = 0) const noexcept {
+    return host.inbox ? host.inbox->taken() + 1 + static_cast<wire::CallNumber>(index)
+                      : 1;
   }
 };
 

@@ -85,7 +85,7 @@ std::optional<HostWorker> Session::take_spare(Lock& lock) {
     try {
       std::optional<HostWorker> worker = await_worker(lock, std::move(spare));
       // One that could not become a worker has committed why: that was another time.
-      if (worker && !worker->watch->pidfd.has_ended() && !worker->slot->has_commit())
+      if (worker && !worker->watch->pidfd.has_ended() && !worker->slot->has_commit(id, 1))
         return worker;
       records_.erase(id);
     } catch (const std::system_error&) {

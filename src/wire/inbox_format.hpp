@@ -8,16 +8,22 @@
 /// sealed so that the host's own mapping is the last that can ever write to it
 /// (F_SEAL_FUTURE_WRITE). The host alone writes it, the worker alone reads it.
 ///
-///   0      InboxHeader
-///   128    the arguments: `arguments_bytes` bytes,
+///   0      InboxHeader, with an entry for each of kRing calls: call n has entry n %
+///   kRing 1024   arguments: for each call `arguments_bytes` bytes from `arguments_begin`
+///   on,
 ///            arguments = trampoline callable parameter*
 ///          where `trampoline` and, for a function pointer, `callable` name a function
 ///
-/// The host writes the arguments, then the header, and publishes `call` last, with
-/// release order; then it wakes whoever waits on that word, a futex. A worker that was
-/// forked for one call finds it there already. A spare waits for it. A worker of a pool
-/// waits for one after the other; the host writes the next one only when the result of
-/// the one before is in.
+/// The host writes arguments and entry, and publishes them by `posted`, with release
+/// order; then it wakes whoever waits on that word, a futex. A worker that was forked for
+/// one call finds it there already. A spare waits for it. A worker of a pool runs one
+/// after the other; the host posts up to kRing before it has the result of the first.
+///
+/// It takes calls back by setting `posted` to a lower number. A worker that is about to
+/// start call n says so (SlotHeader, `started`) and then looks at `posted` again; the
+/// host changes `posted` and then looks at `started`. All four in sequentially consistent
+/// order, so at least one of the two sees the other, as in Dekker's algorithm: a call
+/// that the host has taken back and does not see started is never run.
 ///
 /// The host reads nothing here, so there is nothing that a worker could forge.
 ///
@@ -31,13 +37,22 @@ inline constexpr std::size_t kNameBytes = 64;
 /// The how many-th call of its worker a call is, from 1.
 using CallNumber = std::uint32_t;
 
-struct InboxHeader {
-  std::atomic<CallNumber> call;  ///< 0: none yet.
-  std::uint16_t is_last;         ///< 1: the worker exits after it. 0: it waits for more.
-  std::uint16_t attached;        ///< How much memory comes beside it: memory_format.hpp.
+/// How many calls a worker may have at a time.
+inline constexpr CallNumber kRing = 8;
+
+struct InboxEntry {
+  std::uint64_t arguments_begin;  ///< From the beginning of the inbox.
   std::uint64_t arguments_bytes;
   std::uint64_t max_result_bytes;
-  char name[kNameBytes];  ///< Ends with a zero; cut if longer.
+  std::uint16_t is_last;   ///< 1: the worker exits after it. 0: it waits for more.
+  std::uint16_t attached;  ///< How much memory comes beside it: memory_format.hpp.
+  char name[kNameBytes];   ///< Ends with a zero; cut if longer.
+};
+
+struct InboxHeader {
+  std::atomic<CallNumber> posted;  ///< The worker may start calls up to this one.
+  std::atomic<CallNumber> taken;   ///< The host has the results of calls up to this one.
+  InboxEntry entries[kRing];
 };
 
 /// Requests a stop of the current call.
@@ -45,7 +60,7 @@ struct Stop {
   char text[4] = {'s', 't', 'o', 'p'};
 };
 
-inline constexpr std::size_t kInboxArgumentsOffset = 128;
+inline constexpr std::size_t kInboxArgumentsOffset = 1024;
 static_assert(sizeof(InboxHeader) <= kInboxArgumentsOffset);
 
 }  // namespace killable::wire

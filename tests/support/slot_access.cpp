@@ -24,8 +24,25 @@ Range find_mapping(const std::string& permissions) {
   return {};
 }
 
+namespace {
+
 wire::SlotHeader& slot_header() {
   return *reinterpret_cast<wire::SlotHeader*>(find_mapping("rw-s").begin);
+}
+
+}  // namespace
+
+wire::CallNumber current_call() { return slot_header().started.load(); }
+
+wire::SlotEntry& slot_entry(wire::CallNumber call) {
+  return slot_header().entries[call % wire::kRing];
+}
+
+std::byte* result_place(std::uint64_t length, wire::CallNumber call) {
+  return find_mapping("rw-s").begin +
+         (length <= wire::kCellBytes
+              ? wire::kCellsOffset + call % wire::kRing * wire::kCellBytes
+              : wire::kSlotResultOffset);
 }
 
 void ring() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "wire/slot_format.hpp"
@@ -16,7 +17,13 @@ struct Range {
 /// This worker's mapping of a memfd of ours, as anybody can find it.
 Range find_mapping(const std::string& permissions);
 
-wire::SlotHeader& slot_header();
+/// The call that this worker runs, or has run last.
+wire::CallNumber current_call();
+
+wire::SlotEntry& slot_entry(wire::CallNumber call = current_call());
+
+/// Where the result of a call lies that has so many bytes.
+std::byte* result_place(std::uint64_t length, wire::CallNumber call = current_call());
 
 void ring();
 
