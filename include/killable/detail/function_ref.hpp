@@ -19,8 +19,8 @@ void encode_function(Sink& sink, AnyFunction function);
 /// StartError if there is none, or if the file on disk is another build by now.
 AnyFunction decode_function(Source& source);
 
-/// Loads the shared library at `path` for good and finds `symbol` in it. Throws StartError
-/// with the loader's reason. See dlopen(3), dlsym(3).
+/// Loads the shared library at `path` for good and finds `symbol` in it. Throws
+/// StartError with the loader's reason. See dlopen(3), dlsym(3).
 AnyFunction load_symbol(const std::string& path, const std::string& symbol);
 
 /// Bounded by PATH_MAX; throws CodecError beyond that.
