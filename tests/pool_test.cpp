@@ -151,6 +151,21 @@ TEST_F(Pool, ASharedArrayIsSeenByHostAndWorker) {
   EXPECT_EQ(array[999], 7);
 }
 
+TEST_F(Pool, AnArrayBeginsAsZerosAlsoWhereAnEarlierResultLay) {
+  constexpr std::size_t kBytes = std::size_t{12} << 20;
+  ProcessPool pool({.workers = 1, .call = {.max_result_bytes = std::size_t{16} << 20}});
+  EXPECT_EQ(pool.submit([] { return std::string(kBytes, 'x'); }).getResult().size(),
+            kBytes);
+  for (int i = 0; i < 2; ++i) {
+    auto call = pool.submit([] {
+      const SharedArray<char> made(kBytes);
+      return std::ranges::count(made, '\0');
+    });
+    EXPECT_EQ(call.getResult(), std::ptrdiff_t(kBytes));
+  }
+  EXPECT_EQ(pool.stats().recycled, 0u);
+}
+
 TEST_F(Pool, AnArrayThatACallReturnsIsNotTouchedByTheNext) {
   ProcessPool pool({.workers = 1});
   const auto make = [](int value) {

@@ -40,9 +40,9 @@ struct Worker {
   channel::WorkerInbox inbox;
   /// Before the first call, if there is to be another.
   std::optional<CleanState> clean_state = {};
-  bool is_clean = true;  ///< After the call before: fit for another.
-  wire::CallNumber large_result =
-      0;  ///< The last call whose result had no room in a cell.
+  bool is_clean = true;               ///< After the call before: fit for another.
+  wire::CallNumber large_result = 0;  ///< The last call whose result is in no cell.
+  std::uint64_t reach = 0;            ///< How far into the slot results were written.
 };
 
 /// The worker's side of the WorkerCall that the trampoline is handed.
@@ -174,7 +174,8 @@ void begin(Worker& worker, const channel::WorkerInbox::Call& call) {
 
 void serve(Worker& worker, wire::CallNumber number,
            const channel::WorkerInbox::Call& call) {
-  auto space = std::make_unique<SlotSpace>(worker.slot.memory(), call.max_result_bytes);
+  auto space = std::make_unique<SlotSpace>(worker.slot.memory(), call.max_result_bytes,
+                                           worker.reach);
   auto memory = std::make_unique<WorkerMemory>(take_memory(call.attached), *space);
   if (number == 1)
     begin(worker, call);
@@ -188,6 +189,7 @@ void serve(Worker& worker, wire::CallNumber number,
   // Not through destructors: they would have to outlive the function's own threads, and
   // the arrays that it holds.
   if (!worker.is_clean) ::_exit(0);
+  worker.reach = space->reach();
   interruption::end_call();
 }
 

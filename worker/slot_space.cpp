@@ -45,9 +45,11 @@ struct SlotSpace::Array : detail::SharedMemory {
   std::uint64_t size = 0;
 };
 
-SlotSpace::SlotSpace(std::span<std::byte> slot, std::uint64_t max_result_bytes)
+SlotSpace::SlotSpace(std::span<std::byte> slot, std::uint64_t max_result_bytes,
+                     std::uint64_t reach)
     : slot_(slot),
       max_bytes_(max_result_bytes),
+      earlier_reach_(reach),
       owner_(::getpid()),
       lowest_(slot.size()) {}
 
@@ -80,6 +82,8 @@ std::optional<std::uint64_t> SlotSpace::take(std::uint64_t size) {
   }
   if (size > room()) return std::nullopt;
   lowest_ -= size;
+  if (lowest_ < earlier_reach_)
+    clear(lowest_, std::min(size, in_whole_pages(earlier_reach_ - lowest_)));
   return lowest_;
 }
 
@@ -97,11 +101,15 @@ void SlotSpace::give_back(std::uint64_t begin, std::uint64_t size) noexcept {
   if (::getpid() != owner_) return;
   const std::lock_guard lock(mutex_);
   if (kept_.contains(begin)) return;
-  std::byte* const memory = slot_.data() + begin;
-  // Returns the pages, and makes the zeros that the next array begins with.
-  if (::madvise(memory, size, MADV_REMOVE) == -1) std::memset(memory, 0, size);
+  clear(begin, size);
   arrays_bytes_ -= size;
   add_free(begin, begin + size);
+}
+
+/// Returns the pages, and makes the zeros that the next array begins with.
+void SlotSpace::clear(std::uint64_t begin, std::uint64_t size) noexcept {
+  std::byte* const memory = slot_.data() + begin;
+  if (::madvise(memory, size, MADV_REMOVE) == -1) std::memset(memory, 0, size);
 }
 
 /// Joins what lies side by side, so that large arrays fit again.
@@ -137,6 +145,11 @@ std::optional<std::uint64_t> SlotSpace::keep(const detail::SharedMemory& memory)
 bool SlotSpace::has_arrays() const {
   const std::lock_guard lock(mutex_);
   return arrays_bytes_ != 0;
+}
+
+std::uint64_t SlotSpace::reach() const {
+  const std::lock_guard lock(mutex_);
+  return std::max(earlier_reach_, wire::kSlotResultOffset + result_bytes_);
 }
 
 std::uint64_t SlotSpace::arrays_begin() const {

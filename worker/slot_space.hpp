@@ -30,7 +30,9 @@ namespace killable::worker {
 /// them is in the worker's private memory. Thread-safe. Outlives every array.
 class SlotSpace {
  public:
-  SlotSpace(std::span<std::byte> slot, std::uint64_t max_result_bytes);
+  /// `reach`: that of the calls before in the same slot.
+  SlotSpace(std::span<std::byte> slot, std::uint64_t max_result_bytes,
+            std::uint64_t reach);
 
   /// An array of zeros, whose pages go back when it does. In a process that the worker
   /// has forked it is that process's own: what this knows is the worker's.
@@ -44,6 +46,10 @@ class SlotSpace {
   /// Whether anybody holds an array of this.
   bool has_arrays() const;
 
+  /// How far results may have been written: from there on the slot is zero, but for
+  /// arrays.
+  std::uint64_t reach() const;
+
   /// Where the first array begins; 0 if none was kept.
   std::uint64_t arrays_begin() const;
 
@@ -56,12 +62,14 @@ class SlotSpace {
 
   std::optional<std::uint64_t> take(std::uint64_t size);
   std::uint64_t room() const noexcept;
+  void clear(std::uint64_t begin, std::uint64_t size) noexcept;
   void give_back(std::uint64_t begin, std::uint64_t size) noexcept;
   void add_free(std::uint64_t begin, std::uint64_t end) noexcept;
   std::string limit_text() const;
 
   const std::span<std::byte> slot_;
   const std::uint64_t max_bytes_;
+  const std::uint64_t earlier_reach_;
   const pid_t owner_;
   mutable std::mutex mutex_;
   std::uint64_t result_bytes_ = 0;
