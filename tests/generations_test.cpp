@@ -106,31 +106,28 @@ TEST_F(Generations, AResultThatIsCommittedAgainIsNotTheNextCalls) {
   EXPECT_EQ(call.getResult(), 2);
 }
 
-TEST_F(Generations, AResultOfAnOlderCallIsAProtocolViolation) {
+/// Call 2 commits with the word of `call`.
+void expect_a_violation_of(wire::CallNumber call) {
   ProcessPool pool({.workers = 1});
   pool.submit(same, 1).getResult();
-  pool.submit(same, 2).getResult();
-  auto call = pool.submit([] {
-    commit(3, own_word(1), kForged);
-    ring();
-    sleep_for_ever();
-    return 3;
-  });
-  EXPECT_THROW(call.getResult(), ProtocolViolation);
-  EXPECT_EQ(pool.submit(same, 4).getResult(), 4);
+  auto second = pool.submit(
+      [](wire::CallNumber forged) {
+        commit(2, own_word(forged), kForged);
+        ring();
+        sleep_for_ever();
+        return 2;
+      },
+      call);
+  EXPECT_THROW(second.getResult(), ProtocolViolation);
+  EXPECT_EQ(pool.submit(same, 3).getResult(), 3);
+}
+
+TEST_F(Generations, AResultOfAnOlderCallIsAProtocolViolation) {
+  expect_a_violation_of(1);
 }
 
 TEST_F(Generations, AResultOfACallToComeIsAProtocolViolation) {
-  ProcessPool pool({.workers = 1});
-  pool.submit(same, 1).getResult();
-  auto call = pool.submit([] {
-    commit(2, own_word(3), kForged);
-    ring();
-    sleep_for_ever();
-    return 2;
-  });
-  EXPECT_THROW(call.getResult(), ProtocolViolation);
-  EXPECT_EQ(pool.submit(same, 3).getResult(), 3);
+  expect_a_violation_of(3);
 }
 
 /// Once the host has the result of call 1.

@@ -6,12 +6,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
@@ -40,11 +43,13 @@ using Calls = std::vector<KillableThread<R>>;
 
 int twice(int n) { return 2 * n; }
 
+const wire::InboxHeader& inbox_header() {
+  return *reinterpret_cast<const wire::InboxHeader*>(find_mapping("r--s").begin);
+}
+
 /// How many calls this worker has beyond the one that it runs.
 int waiting_calls() {
-  const auto& inbox =
-      *reinterpret_cast<const wire::InboxHeader*>(find_mapping("r--s").begin);
-  return static_cast<int>(inbox.posted.load() - current_call());
+  return static_cast<int>(inbox_header().posted.load() - current_call());
 }
 
 /// Leaves a line in `file`, and returns the line.
@@ -64,6 +69,22 @@ class PoolRows : public NothingIsLeft {
     Calls<std::invoke_result_t<F, int>> calls;
     for (int i = 0; i != count; ++i) calls.push_back(pool.submit(f, i));
     return calls;
+  }
+
+  /// kMany calls of an F, of i, that leave a note before.
+  template <class F>
+  auto submit_noted(ProcessPool& pool, F) {
+    Calls<std::invoke_result_t<F, int>> calls;
+    for (int i = 0; i != kMany; ++i)
+      calls.push_back(pool.submit(
+          [](const std::string& file, int line) { return F()(note(file, line)); },
+          path("notes"), i));
+    return calls;
+  }
+
+  void expect_each_once() const {
+    for (const auto& [line, count] : notes()) EXPECT_EQ(count, 1) << line;
+    EXPECT_EQ(notes().size(), std::size_t(kMany));
   }
 
   /// How often each line was noted.
@@ -115,6 +136,31 @@ TEST_F(PoolRows, ArgumentsOfAllSizesCome) {
     EXPECT_EQ(calls[std::size_t(i)].getResult(), size_of(i));
 }
 
+struct alignas(64) Block {
+  std::array<double, 8> values;
+};
+
+TEST_F(PoolRows, ArgumentsAreAlignedInEachOfThem) {
+  ProcessPool pool({.workers = 2});
+  Calls<bool> calls;
+  const std::vector<Block> blocks(1);
+  for (int i = 0; i != kMany; ++i)
+    calls.push_back(pool.submit(
+        [](std::span<const Block> view, char) {
+          return reinterpret_cast<std::uintptr_t>(view.data()) % alignof(Block) == 0;
+        },
+        blocks, 'x'));
+  for (auto& call : calls) EXPECT_TRUE(call.getResult());
+}
+
+TEST_F(PoolRows, ArgumentsTakeNoMoreMemoryTheMoreCallsThereAre) {
+  ProcessPool pool({.workers = 1});
+  auto calls = submit_many(pool, 5 * kMany, [](int) {
+    return inbox_header().entries[current_call() % wire::kRing].arguments_begin;
+  });
+  for (auto& call : calls) EXPECT_LE(call.getResult(), std::uint64_t{64} << 10);
+}
+
 TEST_F(PoolRows, AnExceptionIsThatOfItsCallAlone) {
   ProcessPool pool({.workers = 2});
   auto calls = submit_many(pool, kMany, [](int i) {
@@ -162,18 +208,24 @@ TEST_F(PoolRows, ACallThatNobodyWaitsForKeepsNoOtherWaitingEither) {
   calls[100].kill(0ms);
 }
 
+TEST_F(PoolRows, AWorkerThatClaimsToHaveStartedAllKeepsNoOtherWaiting) {
+  ProcessPool pool({.workers = 2});
+  auto calls = submit_many(pool, kMany, [](int i) {
+    if (i != 500) return i;
+    slot_header().started.store(~wire::CallNumber{0});
+    compute_for_ever();
+  });
+  for (int i = 501; i != kMany; ++i) EXPECT_EQ(calls[std::size_t(i)].getResult(), i);
+  calls[500].kill(0ms);
+  EXPECT_ANY_THROW(calls[500].getResult());
+}
+
 TEST_F(PoolRows, ACrashCostsItsCallAlone) {
   ProcessPool pool({.workers = 2});
-  const std::string file = path("notes");
-  Calls<int> calls;
-  for (int i = 0; i != kMany; ++i)
-    calls.push_back(pool.submit(
-        [](const std::string& notes, int n) {
-          note(notes, n);
-          if (n % 100 == 50) ::raise(SIGKILL);
-          return n;
-        },
-        file, i));
+  auto calls = submit_noted(pool, [](int i) {
+    if (i % 100 == 50) ::raise(SIGKILL);
+    return i;
+  });
   for (int i = 0; i != kMany; ++i) {
     auto& call = calls[std::size_t(i)];
     if (i % 100 == 50)
@@ -181,26 +233,18 @@ TEST_F(PoolRows, ACrashCostsItsCallAlone) {
     else
       EXPECT_EQ(call.getResult(), i);
   }
-  for (const auto& [line, count] : notes()) EXPECT_EQ(count, 1) << line;
-  EXPECT_EQ(notes().size(), std::size_t(kMany));
+  expect_each_once();
 }
 
 TEST_F(PoolRows, WhatACallLeavesBehindIsNotFoundByThoseThatWaitBehindIt) {
   ProcessPool pool({.workers = 2});
-  const std::string file = path("notes");
-  Calls<bool> calls;
-  for (int i = 0; i != kMany; ++i)
-    calls.push_back(pool.submit(
-        [](const std::string& notes, int n) {
-          note(notes, n);
-          const bool is_clean = std::filesystem::current_path() != "/";
-          if (n % 50 == 25 && ::chdir("/") == -1) std::abort();
-          return is_clean;
-        },
-        file, i));
+  auto calls = submit_noted(pool, [](int i) {
+    const bool is_clean = std::filesystem::current_path() != "/";
+    if (i % 50 == 25 && ::chdir("/") == -1) std::abort();
+    return is_clean;
+  });
   for (auto& call : calls) EXPECT_TRUE(call.getResult());
-  for (const auto& [line, count] : notes()) EXPECT_EQ(count, 1) << line;
-  EXPECT_EQ(notes().size(), std::size_t(kMany));
+  expect_each_once();
 }
 
 TEST_F(PoolRows, AWorkerHasNoMoreCallsThanItMayHave) {

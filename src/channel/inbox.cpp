@@ -15,7 +15,12 @@ namespace {
 /// Kept from call to call: most arguments never take more.
 constexpr std::uint64_t kKeptBytes = std::uint64_t{1} << 20;
 
-constexpr std::uint64_t kArgumentAlignment = 16;
+/// As aligned as any value; the codec counts from there.
+constexpr std::uint64_t kArgumentAlignment = 64;
+
+/// The arguments of calls that follow each other without a pause lie side by side up to
+/// here, so that rows without end take no memory without end.
+constexpr std::uint64_t kRowsEnd = std::uint64_t{64} << 10;
 
 void fill(wire::InboxEntry& entry, const OutgoingCall& call,
           std::uint64_t arguments_begin) noexcept {
@@ -71,8 +76,7 @@ void HostInbox::restore(wire::CallNumber last) noexcept {
 }
 
 bool HostInbox::has_room_for(std::uint64_t bytes) const noexcept {
-  return last_ - taken_ < wire::kRing &&
-         end_ + kArgumentAlignment + bytes <= mapping_.bytes().size();
+  return last_ - taken_ < wire::kRing && end_ + kArgumentAlignment + bytes <= kRowsEnd;
 }
 
 wire::InboxHeader& HostInbox::header() const noexcept {

@@ -67,7 +67,7 @@ class HostInbox {
   wire::CallNumber last() const noexcept { return last_; }
   wire::CallNumber taken() const noexcept { return taken_; }
 
-  /// Whether arguments of so many bytes can be added to those that are there.
+  /// Whether a call with arguments of so many bytes can follow those that are there.
   bool has_room_for(std::uint64_t bytes) const noexcept;
 
   /// Whether some arguments were so large that their memory should not stay for long. It

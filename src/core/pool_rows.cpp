@@ -142,7 +142,10 @@ bool Pool::isolate(PoolCall& call) {
 void Pool::reclaim_stalled(PoolWorker& worker) {
   const nanoseconds run = os::Clock::now() - worker.progressed_at;
   if (worker.calls.size() < 2 || run < kStall) return;
-  if (take_back(worker, 1)) recent_run_ = std::max(recent_run_, run);
+  if (take_back(worker, 1))
+    recent_run_ = std::max(recent_run_, run);
+  else if (!collect_one(worker))
+    violate(worker, "the worker is ahead of its results");
 }
 
 }  // namespace killable::core

@@ -24,13 +24,9 @@ Range find_mapping(const std::string& permissions) {
   return {};
 }
 
-namespace {
-
 wire::SlotHeader& slot_header() {
   return *reinterpret_cast<wire::SlotHeader*>(find_mapping("rw-s").begin);
 }
-
-}  // namespace
 
 wire::CallNumber current_call() { return slot_header().started.load(); }
 

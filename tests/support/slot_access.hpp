@@ -17,6 +17,8 @@ struct Range {
 /// This worker's mapping of a memfd of ours, as anybody can find it.
 Range find_mapping(const std::string& permissions);
 
+wire::SlotHeader& slot_header();
+
 /// The call that this worker runs, or has run last.
 wire::CallNumber current_call();
 
