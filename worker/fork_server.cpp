@@ -2,11 +2,8 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -23,6 +20,7 @@
 #include "os/message_queue.hpp"
 #include "os/pidfd.hpp"
 #include "wire/control.hpp"
+#include "worker/death_watch.hpp"
 #include "worker/fd_limit.hpp"
 #include "worker/ladder.hpp"
 #include "worker/sigchld_fd.hpp"
@@ -36,67 +34,9 @@ namespace {
 
 using os::Fault;
 
-/// Tells which workers have ended, at a cost that does not depend on how many live: to
-/// look for one that can be reaped, waitid(2) goes through all children. It tells also of
-/// those that cannot be reaped yet, since a process of theirs traces them, for which
-/// there is no SIGCHLD. See pidfd_open(2), ptrace(2).
-class DeathWatch {
- public:
-  DeathWatch() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
-    if (!epoll_) os::throw_errno(errno, "make an epoll instance");
-  }
-
-  /// Readable once for each worker that ended; next() takes that in.
-  int get() const noexcept { return epoll_.get(); }
-
-  /// One that has ended, if there is another.
-  std::optional<wire::WorkerId> next() const noexcept {
-    epoll_event event;
-    if (::epoll_wait(epoll_.get(), &event, 1, 0) <= 0) return std::nullopt;
-    return wire::WorkerId{event.data.u64};
-  }
-
-  // Once: the tracer may be a debugger, which is not ours to end.
-  void add(const os::Pidfd& pidfd, wire::WorkerId worker) const noexcept {
-    epoll_event event{.events = EPOLLIN | EPOLLONESHOT, .data = {.u64 = worker}};
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, pidfd.get(), &event);
-  }
-
-  // Closing does not remove it: the host has the same open file. See epoll(7).
-  void remove(const os::Pidfd& worker) const noexcept {
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, worker.get(), nullptr);
-  }
-
- private:
-  os::UniqueFd epoll_;
-};
-
-/// How a child ended, as waitid(2) tells it.
-struct Death {
-  int code = 0;
-  int status = 0;
-  rusage usage{};
-};
-
 std::uint64_t nanoseconds_of(const timeval& time) noexcept {
   return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
          static_cast<std::uint64_t>(time.tv_usec) * 1'000;
-}
-
-/// Reaps a child if it has ended. Never blocks, also not on one that is traced by another
-/// process, which cannot be reaped until its tracer is gone.
-std::optional<Death> reap_child(pid_t child) noexcept {
-  siginfo_t info{};
-  Death death;
-  // By number: only the system call itself gives the rusage. See waitid(2), "C library/
-  // kernel differences".
-  if (::syscall(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | __WALL,
-                &death.usage) != 0 ||
-      info.si_pid == 0)
-    return std::nullopt;
-  death.code = info.si_code;
-  death.status = info.si_status;
-  return death;
 }
 
 class ForkServer {
