@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "memory.hpp"
+#include "parent_of.hpp"
 
 namespace killable::bench {
 
@@ -36,17 +37,6 @@ Memory memory_of(pid_t process) {
     if (key == "Private_Dirty:") memory.private_kb = kb;
   }
   return memory;
-}
-
-pid_t parent_of(pid_t process) {
-  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
-  std::string line;
-  std::getline(file, line);
-  std::istringstream fields(line.substr(line.rfind(')') + 2));
-  char state = 0;
-  pid_t parent = 0;
-  fields >> state >> parent;
-  return parent;
 }
 
 std::vector<pid_t> children_of(pid_t process) {

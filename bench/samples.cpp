@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "os/unique_fd.hpp"
+#include "quantile.hpp"
 
 namespace killable::bench {
 
@@ -94,13 +95,8 @@ void Samples::add(std::span<const double> seconds) {
   seconds_.insert(seconds_.end(), seconds.begin(), seconds.end());
 }
 
-double Samples::quantile_us(double quantile) const {
-  std::vector<double> sorted = seconds_;
-  const auto nth =
-      sorted.begin() +
-      static_cast<std::ptrdiff_t>(quantile * static_cast<double>(sorted.size() - 1));
-  std::ranges::nth_element(sorted, nth);
-  return *nth * 1e6;
+double Samples::quantile_us(double which) const {
+  return quantile(seconds_, which) * 1e6;
 }
 
 std::map<Series, Samples>& all_samples() {

@@ -9,6 +9,8 @@
 #include <sstream>
 #include <string>
 
+#include "parent_of.hpp"
+
 namespace killable::bench {
 
 namespace {
@@ -61,17 +63,6 @@ std::chrono::nanoseconds processor_time_of(pid_t process) {
   std::int64_t nanoseconds = 0;
   file >> nanoseconds;
   return std::chrono::nanoseconds(nanoseconds);
-}
-
-pid_t parent_of(pid_t process) {
-  std::ifstream file(directory_of(process) + "/stat");
-  std::string line;
-  std::getline(file, line);
-  std::istringstream fields(line.substr(line.rfind(')') + 2));
-  char state = 0;
-  pid_t parent = 0;
-  fields >> state >> parent;
-  return parent;
 }
 
 SessionProcesses session_of(pid_t worker) {

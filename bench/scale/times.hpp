@@ -1,8 +1,9 @@
 #pragma once
 
 #include <chrono>
-#include <cstddef>
 #include <vector>
+
+#include "quantile.hpp"
 
 namespace killable::bench {
 
@@ -14,7 +15,7 @@ class Times {
  public:
   void add(Clock::duration time) { us_.push_back(Microseconds(time).count()); }
   /// Of 0.99 the 99th percentile, in microseconds. Requires: there is one.
-  double quantile_us(double quantile) const;
+  double quantile_us(double which) const { return quantile(us_, which); }
   double median_us() const { return quantile_us(0.5); }
   double p99_us() const { return quantile_us(0.99); }
 
