@@ -174,8 +174,12 @@ TEST_F(HugePages, HoldALargeResultInTheSlot) {
   EXPECT_EQ(thread.getResult(), pattern(kLarge));
   EXPECT_GE(huge_shared_bytes(), shared_ones(most_of(kLarge)));
   ProcessPool pool({.workers = 1});
-  EXPECT_EQ(pool.submit(pattern, kLarge).getResult(), pattern(kLarge));
+  auto large = pool.submit(pattern, kLarge);
+  auto next = pool.submit(await_file, path("seen"));
+  EXPECT_EQ(large.getResult(), pattern(kLarge));
   EXPECT_GE(huge_shared_bytes(), shared_ones(2 * most_of(kLarge)));
+  signal_file(path("seen"));
+  next.getResult();
 }
 
 TEST_F(HugePages, HoldALargeResultThatIsTaken) {
@@ -281,8 +285,14 @@ TEST_F(HugePages, OfAPoolAreMadeAgainAfterTheirMemoryWasGivenBack) {
   const std::string expected = pattern(kLarge);
   const std::size_t before = huge_shared_bytes();
   for (int i = 0; i < 3; ++i) {
-    EXPECT_TRUE(pool.submit(pattern, kLarge).getResult() == expected);
+    auto large = pool.submit(pattern, kLarge);
+    const std::string seen = path("seen" + std::to_string(i));
+    // It keeps the worker from being idle.
+    auto next = pool.submit(await_file, seen);
+    EXPECT_TRUE(large.getResult() == expected);
     EXPECT_GE(huge_shared_bytes(), before + shared_ones(most_of(kLarge)));
+    signal_file(seen);
+    next.getResult();
     EXPECT_TRUE(eventually([&] { return huge_shared_bytes() == before; }));
   }
 }

@@ -41,6 +41,9 @@ inline constexpr bool kConditionsMayBeCancelled = !kThreadSanitizer;
 /// Where there is room for mappings, 16 TiB at least; ThreadSanitizer leaves 1.5 TiB.
 inline constexpr bool kAddressSpaceIsLarge = !kThreadSanitizer;
 
+/// Whether a call that does nothing is over in a fraction of a millisecond.
+inline constexpr bool kCallsMayBeTiny = !kThreadSanitizer;
+
 /// How often to repeat what goes wrong once in `times`. Under a sanitizer each time takes
 /// ten times as long, and what the sanitizer looks for shows much earlier.
 constexpr int repetitions(int times) {
