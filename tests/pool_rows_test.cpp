@@ -97,7 +97,7 @@ class PoolRows : public NothingIsLeft {
 };
 
 TEST_F(PoolRows, AWorkerHasSeveralTinyCallsAtATime) {
-  if (!kCallsMayBeTiny) GTEST_SKIP() << "under ThreadSanitizer no call is tiny";
+  if (!kCallsMayBeTiny) GTEST_SKIP() << "under a sanitizer no call is";
   ProcessPool pool({.workers = 2});
   auto calls = submit_many(pool, kMany, [](int) { return waiting_calls(); });
   std::vector<int> waiting;

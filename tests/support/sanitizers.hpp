@@ -42,7 +42,7 @@ inline constexpr bool kConditionsMayBeCancelled = !kThreadSanitizer;
 inline constexpr bool kAddressSpaceIsLarge = !kThreadSanitizer;
 
 /// Whether a call that does nothing is over in a fraction of a millisecond.
-inline constexpr bool kCallsMayBeTiny = !kThreadSanitizer;
+inline constexpr bool kCallsMayBeTiny = !kSanitizer;
 
 /// How often to repeat what goes wrong once in `times`. Under a sanitizer each time takes
 /// ten times as long, and what the sanitizer looks for shows much earlier.
