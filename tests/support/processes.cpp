@@ -64,7 +64,8 @@ std::optional<Process> describe(pid_t pid) {
 bool is_family(pid_t pid) {
   const std::string environment =
       '\0' + read_all("/proc/" + std::to_string(pid) + "/environ");
-  const std::string mark = std::string(1, '\0') + kMark + "=" + std::getenv(kMark) + '\0';
+  std::string mark(1, '\0');
+  mark.append(kMark).append("=").append(std::getenv(kMark)).push_back('\0');
   return environment.find(mark) != std::string::npos;
 }
 
