@@ -20,7 +20,9 @@
 
 #include "support/child_host.hpp"
 #include "support/ends.hpp"
+#include "support/eventually.hpp"
 #include "support/fixture.hpp"
+#include "support/limited.hpp"
 #include "support/misbehaviour.hpp"
 #include "support/sanitizers.hpp"
 #include "support/session_processes.hpp"
@@ -158,6 +160,38 @@ TEST_F(PoolEnds, AWorkerWithAStopTokenIsUsedAgain) {
   const pid_t worker = pool.submit(where).getResult();
   EXPECT_EQ(pool.submit(where).getResult(), worker);
   EXPECT_EQ(pool.submit(::getpid).getResult(), worker);
+}
+
+TEST_F(PoolEnds, ASharedArrayThatComesIsNoStopRequest) {
+  ProcessPool pool({.workers = 1});
+  SharedArray<int> rounds(1);
+  const auto until_stopped = [](std::stop_token token, SharedArray<int> passed) {
+    while (!token.stop_requested()) ++passed[0];
+  };
+  for (int i = 0; i < 20; ++i) {
+    auto call = pool.submit([](std::stop_token token, SharedArray<int>) {
+      return token.stop_requested();
+    }, rounds);
+    EXPECT_FALSE(call.getResult());
+  }
+  auto call = pool.submit(until_stopped, rounds);
+  EXPECT_TRUE(eventually([&] { return rounds[0] != 0; }));
+  EXPECT_TRUE(call.request_stop());
+  EXPECT_NO_THROW(call.getResult());
+}
+
+TEST_F(PoolEnds, OutOfAddressSpaceForASharedArrayIsAStartErrorAndANewWorker) {
+  ProcessPool pool({.workers = 1});
+  const pid_t worker = pool.submit(::getpid).getResult();
+  const SharedArray<char> large(std::size_t{64} << 20);
+  const std::vector arrays{large, SharedArray<char>(1)};
+  const auto count = [](std::vector<SharedArray<char>> all) { return all.size(); };
+  {
+    const Limited memory(worker, RLIMIT_AS, address_space_of(worker) + (32 << 20));
+    EXPECT_THROW(pool.submit(count, arrays).getResult(), StartError);
+  }
+  EXPECT_EQ(pool.submit(count, arrays).getResult(), 2u);
+  EXPECT_NE(pool.submit(::getpid).getResult(), worker);
 }
 
 TEST_F(PoolEnds, DestructorsRunOnSigterm) {

@@ -151,6 +151,25 @@ TEST_F(Pool, ASharedArrayIsSeenByHostAndWorker) {
   EXPECT_EQ(array[999], 7);
 }
 
+TEST_F(Pool, CallsWithSharedArraysAreNoneOfAnotherKind) {
+  ProcessPool pool({.workers = 1});
+  const auto where = [](std::vector<SharedArray<int>> arrays, std::size_t index) {
+    for (SharedArray<int>& array : arrays) array[index] = int(index);
+    return ::getpid();
+  };
+  const pid_t worker = pool.submit(::getpid).getResult();
+  const std::vector<SharedArray<int>> arrays{SharedArray<int>(100),
+                                             SharedArray<int>(100)};
+  std::vector<KillableThread<pid_t>> calls;
+  for (std::size_t i = 0; i < 100; ++i) {
+    calls.push_back(pool.submit(where, arrays, i));
+    calls.push_back(pool.submit(::getpid));
+  }
+  for (auto& call : calls) EXPECT_EQ(call.getResult(), worker);
+  for (int i = 0; i < 100; ++i)
+    for (const auto& array : arrays) EXPECT_EQ(array[std::size_t(i)], i);
+}
+
 TEST_F(Pool, AnArrayBeginsAsZerosAlsoWhereAnEarlierResultLay) {
   constexpr std::size_t kBytes = std::size_t{12} << 20;
   ProcessPool pool({.workers = 1, .call = {.max_result_bytes = std::size_t{16} << 20}});

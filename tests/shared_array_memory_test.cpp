@@ -302,6 +302,7 @@ TEST_F(SharedArrayMemory, MadeAfterTheResultWasBegunIsAlsoItsOwn) {
 pid_t fork_server() { return the_process_named("killable-server"); }
 
 TEST_F(SharedArrayMemory, OutOfDescriptorsToPassItIsAStartError) {
+  configure({.spare_workers = 0});
   const std::vector arrays{SharedArray<int>(1), SharedArray<int>(2)};
   const auto count = [](std::vector<SharedArray<int>> all) { return all.size(); };
   using Process = pid_t (*)();
@@ -335,6 +336,7 @@ TEST_F(SharedArrayMemory, OutOfDescriptorsToMakeItIsASystemError) {
 }
 
 TEST_F(SharedArrayMemory, OutOfAddressSpaceForItIsAnErrorInHostAndWorker) {
+  configure({.spare_workers = 0});
   const SharedArray<char> passed(900 * kMegabyte);
   const auto size = [](SharedArray<char> array) { return array.size(); };
   {

@@ -28,6 +28,7 @@
 #include "support/eventually.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
+#include "support/processes.hpp"
 
 namespace killable::test {
 namespace {
@@ -181,6 +182,21 @@ TEST_F(SharedArrays, LiveInTheWorkerAlsoIfTheHostDropsThem) {
   array.reset();
   signal_file(path("dropped"));
   EXPECT_TRUE(thread.getResult());
+}
+
+TEST_F(SharedArrays, ArePassedToWorkersThatWereThereBefore) {
+  warm_up();
+  const std::vector<Process> spares = processes_named("killable-spare");
+  ASSERT_FALSE(spares.empty());
+  const auto where = [](SharedArray<int> array) {
+    array[0] = 7;
+    return ::getpid();
+  };
+  SharedArray<int> array(1);
+  const pid_t worker = call(where, array);
+  EXPECT_TRUE(std::ranges::any_of(
+      spares, [&](const Process& spare) { return spare.pid == worker; }));
+  EXPECT_EQ(array[0], 7);
 }
 
 TEST_F(SharedArrays, CopiesShareTheMemory) {

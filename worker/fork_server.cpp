@@ -163,8 +163,7 @@ void ForkServer::handle(std::span<const std::byte> message,
 
 void ForkServer::handle_fork(const wire::Fork& request, std::vector<os::UniqueFd>& fds) {
   // The host has sent these; this process had no room for them.
-  const bool has_memory = request.memory != 0;
-  if (fds.size() != (has_memory ? 5 : 4)) return fail_fork(request, EMFILE);
+  if (fds.size() != 4) return fail_fork(request, EMFILE);
   os::UniqueFd entry(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!entry) return fail_fork(request, errno);
   if (!FdLimit::leaves_room()) return fail_fork(request, EMFILE);
@@ -182,7 +181,6 @@ void ForkServer::handle_fork(const wire::Fork& request, std::vector<os::UniqueFd
                    .bell = fds[2].get(),
                    .channel = fds[3].get(),
                    .entry = entry.get(),
-                   .memory = has_memory ? fds[4].get() : -1,
                    .fork_server = self,
                    .open_files = fd_limit_.of_host(),
                    .spawn = request.spawn != 0});

@@ -88,12 +88,12 @@ std::terminate_handler default_terminate = nullptr;
   ::abort();
 }
 
-/// Requests stop once SIGTERM has come or the host has sent a Stop. The channel also
-/// becomes readable when the host closes it: nobody wants the result.
+/// Requests stop once SIGTERM has come or the host has ended the channel's messages, also
+/// by its death: nobody wants the result.
 void wait_for_stop() {
   const os::BlockedSignals quiet;
   std::array<pollfd, 2> fds{
-      pollfd{.fd = wire::kChannelFd, .events = POLLIN, .revents = 0},
+      pollfd{.fd = wire::kChannelFd, .events = POLLRDHUP, .revents = 0},
       pollfd{.fd = stop_bell.load(), .events = POLLIN, .revents = 0}};
   while (os::poll_until(fds, os::Deadline::never()) == 0) {
   }

@@ -20,6 +20,7 @@
 #include "os/deadline.hpp"
 #include "os/errno_error.hpp"
 #include "os/fault.hpp"
+#include "os/seqpacket.hpp"
 #include "wire/exec_format.hpp"
 #include "worker/clean_state.hpp"
 #include "worker/interruption.hpp"
@@ -38,6 +39,7 @@ struct Worker {
   wire::WorkerId id;
   channel::WorkerSlot slot;
   channel::WorkerInbox inbox;
+  os::SeqPacket channel;
   /// Before the first call, if there is to be another.
   std::optional<CleanState> clean_state = {};
   bool is_clean = true;               ///< After the call before: fit for another.
@@ -58,12 +60,15 @@ class Service {
 
  private:
   static Service& of(void* context) { return *static_cast<Service*>(context); }
+  void take_memory();
   void enter(detail::Entry entry);
   void commit(wire::ResultKind kind, const detail::Sink& sink);
 
   Worker& worker_;
   const wire::CallNumber number_;
+  const std::uint32_t attached_;
   SlotSpace& space_;
+  WorkerMemory& memory_;
   detail::Source arguments_;
   ResultSink value_sink_;
   detail::FixedSink exception_sink_;
@@ -75,7 +80,9 @@ Service::Service(Worker& worker, wire::CallNumber number,
                  WorkerMemory& memory)
     : worker_(worker),
       number_(number),
+      attached_(received.attached),
       space_(space),
+      memory_(memory),
       // The host is trusted; its arguments may take what memory there is.
       arguments_(received.arguments, std::numeric_limits<std::uint64_t>::max()),
       value_sink_(worker.slot, worker.slot.cell(number), space),
@@ -105,12 +112,21 @@ Service::Service(Worker& worker, wire::CallNumber number,
 
 void Service::run() {
   try {
+    take_memory();
     const auto trampoline =
         reinterpret_cast<detail::Trampoline>(detail::decode_function(arguments_));
     trampoline(call_);
   } catch (...) {
     commit_current_exception();
   }
+}
+
+void Service::take_memory() try {
+  memory_.pass(channel::take_over(worker_.channel, attached_));
+} catch (const std::system_error& error) {
+  // What is left of it would be taken for the next call's.
+  worker_.clean_state.reset();
+  throw StartError(error.code(), os::attempt_of(error));
 }
 
 void Service::commit_current_exception() {
@@ -159,12 +175,6 @@ void prepare() {
   flush_standard_streams();
 }
 
-std::vector<detail::MemoryPtr> take_memory(std::uint32_t count) {
-  if (count == 0) return {};
-  const os::SeqPacket socket{os::UniqueFd(wire::kMemoryFd)};
-  return channel::take_over(socket, count);
-}
-
 void begin(Worker& worker, const channel::WorkerInbox::Call& call) {
   ::close(wire::kSlotFd);
   ::close(wire::kInboxFd);
@@ -176,7 +186,7 @@ void serve(Worker& worker, wire::CallNumber number,
            const channel::WorkerInbox::Call& call) {
   auto space = std::make_unique<SlotSpace>(worker.slot.memory(), call.max_result_bytes,
                                            worker.reach);
-  auto memory = std::make_unique<WorkerMemory>(take_memory(call.attached), *space);
+  auto memory = std::make_unique<WorkerMemory>(*space);
   if (number == 1)
     begin(worker, call);
   else
@@ -222,7 +232,8 @@ void serve_calls(wire::WorkerId id, std::uint64_t slot_bytes,
   try {
     serve({.id = id,
            .slot = {wire::kSlotFd, slot_bytes},
-           .inbox = {wire::kInboxFd, inbox_bytes}});
+           .inbox = {wire::kInboxFd, inbox_bytes},
+           .channel = os::SeqPacket(os::UniqueFd(wire::kChannelFd))});
   } catch (const std::system_error& error) {
     refuse_call(id, StartError(error.code(), os::attempt_of(error)));
   } catch (const std::exception&) {

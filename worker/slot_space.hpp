@@ -97,15 +97,18 @@ class ResultSink final : public detail::Sink {
 /// those that it made.
 class WorkerMemory final : public detail::Attachments {
  public:
-  WorkerMemory(std::vector<detail::MemoryPtr> passed, SlotSpace& space)
-      : passed_(std::move(passed)), space_(space) {}
+  explicit WorkerMemory(SlotSpace& space) : space_(space) {}
+
+  void pass(std::vector<detail::MemoryPtr> memory) {
+    passed_ = detail::CallMemory(std::move(memory));
+  }
 
   detail::MemoryRef refer_to(const detail::MemoryPtr& memory) override;
   detail::MemoryPtr resolve(const detail::MemoryRef& ref,
                             std::uint64_t bytes) const override;
 
  private:
-  const detail::CallMemory passed_;
+  detail::CallMemory passed_;
   SlotSpace& space_;
 };
 

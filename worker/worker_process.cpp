@@ -43,17 +43,14 @@ void forbid_core_dumps() noexcept {
   ::setrlimit(RLIMIT_CORE, &limit);
 }
 
-/// Moves the five or six descriptors to their fixed numbers and closes every other but 0,
-/// 1, 2.
+/// Moves the five descriptors to their fixed numbers and closes every other but 0, 1, 2.
 void arrange_descriptors(const WorkerSetup& setup) noexcept {
-  const std::array all_moves{std::pair{setup.channel, wire::kChannelFd},
-                             std::pair{setup.bell, wire::kBellFd},
-                             std::pair{setup.entry, wire::kEntryFd},
-                             std::pair{setup.slot, wire::kSlotFd},
-                             std::pair{setup.inbox, wire::kInboxFd},
-                             std::pair{setup.memory, wire::kMemoryFd}};
-  const auto moves = std::span(all_moves).first(all_moves.size() - (setup.memory == -1));
-  std::array<int, all_moves.size()> safe{};
+  const std::array moves{std::pair{setup.channel, wire::kChannelFd},
+                         std::pair{setup.bell, wire::kBellFd},
+                         std::pair{setup.entry, wire::kEntryFd},
+                         std::pair{setup.slot, wire::kSlotFd},
+                         std::pair{setup.inbox, wire::kInboxFd}};
+  std::array<int, moves.size()> safe{};
   // Via numbers above all targets, since a source may be another's target.
   for (std::size_t i = 0; i < moves.size(); ++i)
     safe[i] = ::fcntl(moves[i].first, F_DUPFD_CLOEXEC, wire::kFirstFreeFd);
@@ -61,7 +58,7 @@ void arrange_descriptors(const WorkerSetup& setup) noexcept {
   for (std::size_t i = 0; i < moves.size(); ++i)
     if (safe[i] == -1 || ::dup3(safe[i], moves[i].second, flags) == -1)
       ::_exit(kCannotServe);
-  ::close_range(setup.memory == -1 ? wire::kMemoryFd : wire::kFirstFreeFd, ~0u, 0);
+  ::close_range(wire::kFirstFreeFd, ~0u, 0);
 }
 
 /// Replaces this process by a fresh image of the same program. Returns only on failure.
@@ -100,8 +97,7 @@ void become_worker(const WorkerSetup& setup) noexcept {
 
 void resume_spawned_worker(int argc, char** argv) noexcept {
   if (argc != 6) ::_exit(kCannotServe);
-  // Not that of the memory: without any it may be a descriptor of the program's own.
-  for (int fd = wire::kChannelFd; fd < wire::kMemoryFd; ++fd)
+  for (int fd = wire::kChannelFd; fd < wire::kFirstFreeFd; ++fd)
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   // The program's static initialisers may have set handlers by now.
   os::reset_signals();

@@ -20,7 +20,6 @@ struct WorkerSetup {
   int bell;
   int channel;
   int entry;
-  int memory;  ///< -1: no memory comes with the call.
   pid_t fork_server;
   rlimit open_files;  ///< What the worker's function is to have of them.
   bool spawn;

@@ -9,7 +9,7 @@
 
 #include "os/errno_error.hpp"
 #include "os/memfd.hpp"
-#include "wire/memory_format.hpp"
+#include "wire/channel_format.hpp"
 
 namespace killable::channel {
 
@@ -27,22 +27,22 @@ struct MappedMemory : detail::SharedMemory {
   Mapping owned_view;
 };
 
-void hand_over(const os::SeqPacket& socket, const detail::SharedMemory& memory) {
+void hand_over(const os::SeqPacket& channel, const detail::SharedMemory& memory) {
   if (memory.memfd == -1)
     throw CodecError(
         "cannot pass a SharedArray to a call that a worker starts: it was made by that "
         "worker, or passed to it");
   const std::array message{
       wire::HandedMemory{.offset = memory.offset, .bytes = memory.bytes.size()}};
-  if (socket.send(std::as_bytes(std::span(message)), std::array{memory.memfd}) !=
+  if (channel.send(std::as_bytes(std::span(message)), std::array{memory.memfd}) !=
       os::SeqPacket::Sent::whole)
     os::throw_errno(ENOBUFS, std::string("hand over ") + kWhat);
 }
 
-detail::MemoryPtr take_over(const os::SeqPacket& socket) {
+detail::MemoryPtr take_over(const os::SeqPacket& channel) {
   std::array<wire::HandedMemory, 1> message;
   const os::SeqPacket::Received received =
-      socket.receive(std::as_writable_bytes(std::span(message)));
+      channel.receive(std::as_writable_bytes(std::span(message)));
   // The host has sent all of it. What was lost on the way is the descriptor.
   if (received.size != sizeof message || received.fds.size() != 1)
     os::throw_errno(EMFILE, std::string("receive ") + kWhat);
@@ -66,19 +66,14 @@ detail::MemoryPtr adopt_memory(os::UniqueFd&& memfd, Mapping&& mapping,
   return std::make_shared<MappedMemory>(std::move(memfd), std::move(mapping), offset);
 }
 
-os::SeqPacket hand_over(std::span<const detail::MemoryPtr> memory) {
-  if (memory.empty()) return {};
-  // With the host's end closed, there is nobody whom the worker's end could send to; what
-  // lies in it stays.
-  auto [host_end, worker_end] = os::SeqPacket::make_pair();
-  for (const detail::MemoryPtr& each : memory) hand_over(host_end, *each);
-  return std::move(worker_end);
+void hand_over(const os::SeqPacket& channel, std::span<const detail::MemoryPtr> memory) {
+  for (const detail::MemoryPtr& each : memory) hand_over(channel, *each);
 }
 
-std::vector<detail::MemoryPtr> take_over(const os::SeqPacket& socket,
+std::vector<detail::MemoryPtr> take_over(const os::SeqPacket& channel,
                                          std::uint32_t count) {
   std::vector<detail::MemoryPtr> memory;
-  while (memory.size() != count) memory.push_back(take_over(socket));
+  while (memory.size() != count) memory.push_back(take_over(channel));
   return memory;
 }
 

@@ -21,14 +21,14 @@ detail::MemoryPtr make_memory(std::uint64_t bytes);
 detail::MemoryPtr adopt_memory(os::UniqueFd&& memfd, Mapping&& mapping,
                                std::uint64_t offset);
 
-/// The host's side: a socket from which one worker can take `memory`, and do nothing
-/// else; empty if there is none. Throws std::system_error, and CodecError for memory that
-/// cannot be handed on.
-os::SeqPacket hand_over(std::span<const detail::MemoryPtr> memory);
+/// The host's side: sends all of `memory` by a worker's channel. Throws
+/// std::system_error, and CodecError for memory that cannot be handed on: then the
+/// worker may have got some.
+void hand_over(const os::SeqPacket& channel, std::span<const detail::MemoryPtr> memory);
 
 /// The worker's side: takes what was handed over, mapped and in its order.
 /// Throws std::system_error.
-std::vector<detail::MemoryPtr> take_over(const os::SeqPacket& socket,
+std::vector<detail::MemoryPtr> take_over(const os::SeqPacket& channel,
                                          std::uint32_t count);
 
 }  // namespace killable::channel

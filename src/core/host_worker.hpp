@@ -11,7 +11,6 @@
 #include "os/seqpacket.hpp"
 #include "os/unique_fd.hpp"
 #include "wire/control.hpp"
-#include "wire/inbox_format.hpp"
 
 namespace killable::core {
 
@@ -32,7 +31,7 @@ struct HostWorker {
   os::SeqPacket channel;
   std::shared_ptr<Watch> watch;
 
-  void request_stop() const { channel.send(wire::bytes_of(wire::Stop{})); }
+  void request_stop() const noexcept { channel.end_messages(); }
 };
 
 }  // namespace killable::core

@@ -84,4 +84,9 @@ void throw_outcome(const Report& report, const std::string& title,
   }
 }
 
+std::exception_ptr start_error(const std::string& title, const std::system_error& error) {
+  return std::make_exception_ptr(
+      StartError(error.code(), "cannot start " + title + ": " + os::attempt_of(error)));
+}
+
 }  // namespace killable::core

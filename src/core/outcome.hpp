@@ -1,6 +1,8 @@
 #pragma once
 
+#include <exception>
 #include <string>
+#include <system_error>
 
 #include <killable/options.hpp>
 #include <killable/report.hpp>
@@ -17,5 +19,8 @@ Report report_of(const wire::Ended& ended, std::uint64_t started_at_ns);
 /// `returned` nor `threw`. `title` names the call in the text.
 [[noreturn]] void throw_outcome(const Report& report, const std::string& title,
                                 const Options& options);
+
+/// The StartError of a call that has no worker because of `error`.
+std::exception_ptr start_error(const std::string& title, const std::system_error& error);
 
 }  // namespace killable::core

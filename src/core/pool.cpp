@@ -122,8 +122,7 @@ PoolCall& Pool::dequeue(PoolCall& call) {
 bool Pool::needs_own_worker(const PoolCall& call) const noexcept {
   return call.options().start_method == StartMethod::spawn ||
          call.options().max_result_bytes > options_.call.max_result_bytes ||
-         call.request().arguments->size() > Session::kInboxCapacity ||
-         !call.request().memory->attached().empty();
+         call.request().arguments->size() > Session::kInboxCapacity;
 }
 
 /// Whether a worker has it now.

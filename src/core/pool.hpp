@@ -92,6 +92,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   // How calls go to a worker, and come back unrun: pool_rows.cpp.
   void give(PoolWorker& worker, PoolCall& call);
   void give_next(PoolWorker& worker);
+  bool hand_over_memory(PoolWorker& worker, PoolCall& call);
   void add(PoolWorker& worker, PoolCall& call);
   std::size_t row_length() const noexcept;
   bool may_follow(const PoolWorker& worker, const PoolCall& call) const noexcept;

@@ -3,6 +3,8 @@
 #include <iterator>
 #include <ranges>
 
+#include "channel/shared_memory.hpp"
+#include "core/outcome.hpp"
 #include "core/pool.hpp"
 
 /// How calls go to a worker. A worker that is alone with a long queue of tiny calls gets
@@ -21,9 +23,15 @@ constexpr nanoseconds kTinyRun = 500us;
 /// Nor do such arguments: of a call that waits in a row.
 constexpr std::size_t kTinyArguments = 4096;
 
+/// What was sent by the channel could not be taken back.
+bool has_memory(const PoolCall& call) noexcept {
+  return !call.request().memory->attached().empty();
+}
+
 }  // namespace
 
 void Pool::give(PoolWorker& worker, PoolCall& call) {
+  if (!hand_over_memory(worker, call)) return;
   add(worker, call);
   worker.host.inbox->publish();
   if (call.stop_requested_) stop(worker);
@@ -31,10 +39,25 @@ void Pool::give(PoolWorker& worker, PoolCall& call) {
   changed_.notify_all();
 }
 
+/// False: it cannot be, and the call has ended; so does the worker, which may have got
+/// some of it.
+bool Pool::hand_over_memory(PoolWorker& worker, PoolCall& call) try {
+  channel::hand_over(worker.host.channel, call.request().memory->attached());
+  return true;
+} catch (const std::system_error& error) {
+  retire(worker, wire::EndMode::kill);
+  resolve(call, {.state = State::threw, .failure = start_error(call.title(), error)});
+  return false;
+} catch (const std::exception&) {
+  retire(worker, wire::EndMode::kill);
+  resolve(call, {.state = State::threw, .failure = std::current_exception()});
+  return false;
+}
+
 /// The first calls of the queue, one at least.
 void Pool::give_next(PoolWorker& worker) {
   PoolCall& first = dequeue(*queue_.front());
-  if (first.stop_requested_) return give(worker, first);
+  if (first.stop_requested_ || has_memory(first)) return give(worker, first);
   add(worker, first);
   for (std::size_t left = row_length() - 1;
        left > 0 && !queue_.empty() && may_follow(worker, *queue_.front()); --left)
@@ -64,7 +87,8 @@ void Pool::add(PoolWorker& worker, PoolCall& call) {
   worker.host.inbox->add({.name = options.name,
                           .max_result_bytes = options.max_result_bytes,
                           .arguments = call.request().arguments->bytes(),
-                          .is_last = worker.given == options_.max_calls_per_worker});
+                          .is_last = worker.given == options_.max_calls_per_worker,
+                          .attached = call.request().memory->attached()});
 }
 
 /// How many calls a worker is to have: each its share of the queue, if all are tiny.
@@ -76,7 +100,7 @@ std::size_t Pool::row_length() const noexcept {
 bool Pool::may_follow(const PoolWorker& worker, const PoolCall& call) const noexcept {
   return recent_run_ <= kTinyRun && workers_.size() >= limit_ && !worker.is_condemned &&
          !worker.is_armed && !worker.runs_initializer() && !call.options().timeout &&
-         !call.stop_requested_ && !needs_own_worker(call) &&
+         !call.stop_requested_ && !has_memory(call) && !needs_own_worker(call) &&
          !worker.has_answered_ahead() && options_.max_worker_memory_bytes == 0 &&
          worker.given != options_.max_calls_per_worker &&
          worker.host.inbox->last() < wire::kMaxCalls &&

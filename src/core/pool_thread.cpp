@@ -34,11 +34,6 @@ constexpr auto kRetryPause = 100ms;
 /// processor from the call that the worker was taken for.
 constexpr auto kRefillPause = 2ms;
 
-std::exception_ptr start_error(const std::string& title, const std::system_error& error) {
-  return std::make_exception_ptr(
-      StartError(error.code(), "cannot start " + title + ": " + os::attempt_of(error)));
-}
-
 detail::CallRequest copy_of(const detail::CallRequest& request) {
   auto arguments = std::make_unique<detail::HeapSink>();
   arguments->write(request.arguments->bytes().data(), request.arguments->size());

@@ -33,10 +33,8 @@ constexpr std::uint64_t kSpareArgumentBytes = std::uint64_t{1} << 20;
 /// What a spare's slot is made for.
 constexpr std::uint64_t kPlainResultBytes = Options().max_result_bytes;
 
-/// A spare could not be handed any memory.
 bool can_serve_as_spare(const Session::Request& request) noexcept {
-  return !request.spawn && request.call.attached.empty() &&
-         request.call.max_result_bytes == kPlainResultBytes &&
+  return !request.spawn && request.call.max_result_bytes == kPlainResultBytes &&
          request.call.arguments.size() <= kSpareArgumentBytes;
 }
 
@@ -53,8 +51,7 @@ std::optional<HostWorker> Session::start(const Request& request) {
   notice_deaths(lock);
   if (can_serve_as_spare(request)) {
     if (std::optional<HostWorker> spare = take_spare(lock)) {
-      if (request.timeout)
-        send_arm(spare->id, wire::TimeoutFrom::entry, *request.timeout, request.grace);
+      deliver(*spare, request);
       lock.unlock();
       spare->inbox->post(request.call);
       return spare;
@@ -62,6 +59,17 @@ std::optional<HostWorker> Session::start(const Request& request) {
   }
   if (lost_) return std::nullopt;
   return await_worker(lock, ask_to_serve(request));
+}
+
+/// All but the call itself.
+void Session::deliver(const HostWorker& spare, const Request& request) try {
+  channel::hand_over(spare.channel, request.call.attached);
+  if (request.timeout)
+    send_arm(spare.id, wire::TimeoutFrom::entry, *request.timeout, request.grace);
+} catch (...) {
+  records_.erase(spare.id);
+  spare.watch->pidfd.send_signal(SIGKILL);
+  throw;
 }
 
 /// The spares of a session that has ended would still look alive for a moment.
@@ -128,10 +136,9 @@ Session::Asked Session::ask_to_wait(std::uint64_t max_result_bytes) {
 Session::Asked Session::ask_to_serve(const Request& request) {
   Asked asked = make_asked(request.call.max_result_bytes);
   const os::UniqueFd inbox = channel::make_filled_inbox(request.call);
-  const os::SeqPacket memory = channel::hand_over(request.call.attached);
+  channel::hand_over(asked.channel, request.call.attached);
   send_fork(asked, {.inbox = inbox.get(),
                     .bytes = channel::filled_inbox_bytes(request.call),
-                    .memory = memory.get(),
                     .spawn = request.spawn,
                     .timeout = request.timeout,
                     .grace = request.grace});
@@ -139,18 +146,16 @@ Session::Asked Session::ask_to_serve(const Request& request) {
 }
 
 void Session::send_fork(Asked& asked, const Delivery& delivery) {
-  const bool has_memory = delivery.memory != -1;
   const wire::Fork fork{
       .spawn = delivery.spawn,
-      .memory = has_memory,
       .worker = asked.id,
       .slot_bytes = asked.slot.bytes(),
       .inbox_bytes = delivery.bytes,
       .timeout_ns = delivery.timeout ? count_of(*delivery.timeout) : wire::kNoTimeout,
       .grace_ns = count_of(delivery.grace)};
   const std::array fds{asked.slot.memfd(), delivery.inbox, asked.bell.get(),
-                       asked.worker_end.get(), delivery.memory};
-  send(fork, std::span(fds).first(has_memory ? 5 : 4));
+                       asked.worker_end.get()};
+  send(fork, fds);
   asked.worker_end.reset();
   records_.emplace(asked.id, Record{});
 }

@@ -125,13 +125,13 @@ class Session {
   struct Delivery {
     int inbox;
     std::uint64_t bytes;  ///< Of the inbox.
-    int memory = -1;      ///< The socket with what is attached to the call, if it is.
     bool spawn = false;
     std::optional<std::chrono::nanoseconds> timeout = {};  ///< Of the call in the inbox.
     std::chrono::nanoseconds grace{};
   };
 
   std::optional<HostWorker> take_spare(Lock& lock);
+  void deliver(const HostWorker& spare, const Request& request);
   Asked ask_to_wait(std::uint64_t max_result_bytes);
   Asked ask_to_serve(const Request& request);
   void send_fork(Asked& asked, const Delivery& delivery);

@@ -97,6 +97,8 @@ void SeqPacket::refuse_messages() const {
     throw_errno(errno, "shut a socket for reading");
 }
 
+void SeqPacket::end_messages() const noexcept { ::shutdown(fd_.get(), SHUT_WR); }
+
 void SeqPacket::hang_up() const noexcept { ::shutdown(fd_.get(), SHUT_RDWR); }
 
 }  // namespace killable::os

@@ -47,10 +47,14 @@ class SeqPacket {
   /// included, can pile up here. See shutdown(2), SHUT_RD.
   void refuse_messages() const;
 
+  /// The peer gets what was sent, and then sees that nothing follows: POLLRDHUP. See
+  /// shutdown(2), SHUT_WR.
+  void end_messages() const noexcept;
+
   /// Ends the connection for every holder of either end, while the number stays taken.
   void hang_up() const noexcept;
 
-  static constexpr std::size_t kMaxFds = 5;
+  static constexpr std::size_t kMaxFds = 4;
 
  private:
   UniqueFd fd_;

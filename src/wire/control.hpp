@@ -11,7 +11,7 @@
 /// worker has. Both ends are the same build of this library, so a message is its struct.
 ///
 ///   host -> fork server               fork server -> host
-///   Fork   + four or five descriptors Guarded + pidfd, Hello + pidfd
+///   Fork   + four descriptors         Guarded + pidfd, Hello + pidfd
 ///   Arm                               Forked + pidfd  |  ForkFailed
 ///   Disarm                            Disarmed
 ///   End                               Ended
@@ -35,13 +35,11 @@ enum class ControlType : std::uint32_t {
   ended,
 };
 
-/// Asks for a worker. Descriptors: slot, inbox, bell, the worker's end of the channel;
-/// memory if it says so.
+/// Asks for a worker. Descriptors: slot, inbox, bell, the worker's end of the channel.
 struct Fork {
   static constexpr auto kType = ControlType::fork;
   ControlType type = kType;
-  std::uint16_t spawn;   ///< 1: a fresh exec of the image, 0: a fork.
-  std::uint16_t memory;  ///< 1: a socket with memory for the call is the fifth.
+  std::uint32_t spawn;  ///< 1: a fresh exec of the image, 0: a fork.
   WorkerId worker;
   std::uint64_t slot_bytes;
   std::uint64_t inbox_bytes;

@@ -7,7 +7,7 @@
 ///
 ///   guard    argv = title kGuardArgument padding            descriptors: kControlFd
 ///   worker   argv = title kWorkerArgument padding id slot_bytes inbox_bytes
-///                                                           descriptors: the six below
+///                                                           descriptors: the five below
 ///
 /// The padding is room for a longer title: what ps(1) shows is the memory of argv.
 namespace killable::wire {
@@ -19,14 +19,13 @@ inline constexpr std::size_t kTitlePadding = 64;
 inline constexpr int kControlFd = 3;
 
 inline constexpr int kChannelFd = 3;
-inline constexpr int kBellFd = 4;    ///< An eventfd: the worker tells of its result.
-inline constexpr int kEntryFd = 5;   ///< Gone before the function is entered.
-inline constexpr int kSlotFd = 6;    ///< Gone before the function is entered.
-inline constexpr int kInboxFd = 7;   ///< Gone before the function is entered.
-inline constexpr int kMemoryFd = 8;  ///< Not in every worker; gone like those.
-inline constexpr int kFirstFreeFd = 9;
+inline constexpr int kBellFd = 4;   ///< An eventfd: the worker tells of its result.
+inline constexpr int kEntryFd = 5;  ///< Gone before the function is entered.
+inline constexpr int kSlotFd = 6;   ///< Gone before the function is entered.
+inline constexpr int kInboxFd = 7;  ///< Gone before the function is entered.
+inline constexpr int kFirstFreeFd = 8;
 
-/// /proc/self/status, in workers of a pool: they have no memory.
+/// /proc/self/status, which a worker opens if it is to have several calls.
 inline constexpr int kStatusFd = 8;
 
 }  // namespace killable::wire

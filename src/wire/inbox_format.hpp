@@ -27,9 +27,7 @@
 ///
 /// The host reads nothing here, so there is nothing that a worker could forge.
 ///
-/// Besides, host and worker have a channel, a SOCK_SEQPACKET pair of the two alone, for
-/// what may come at any time: Stop. The host's end refuses messages, and only ever sends
-/// without waiting: a worker can neither send anything nor keep the host from going on.
+/// Besides, host and worker have a channel: channel_format.hpp.
 namespace killable::wire {
 
 inline constexpr std::size_t kNameBytes = 64;
@@ -45,7 +43,7 @@ struct InboxEntry {
   std::uint64_t arguments_bytes;
   std::uint64_t max_result_bytes;
   std::uint16_t is_last;   ///< 1: the worker exits after it. 0: it waits for more.
-  std::uint16_t attached;  ///< How much memory comes beside it: memory_format.hpp.
+  std::uint16_t attached;  ///< How much memory comes by the channel.
   char name[kNameBytes];   ///< Ends with a zero; cut if longer.
 };
 
@@ -53,11 +51,6 @@ struct InboxHeader {
   std::atomic<CallNumber> posted;  ///< The worker may start calls up to this one.
   std::atomic<CallNumber> taken;   ///< The host has the results of calls up to this one.
   InboxEntry entries[kRing];
-};
-
-/// Requests a stop of the current call.
-struct Stop {
-  char text[4] = {'s', 't', 'o', 'p'};
 };
 
 inline constexpr std::size_t kInboxArgumentsOffset = 1024;
