@@ -299,10 +299,12 @@ TEST_F(SharedArrayMemory, MadeAfterTheResultWasBegunIsAlsoItsOwn) {
 
 // --- Not enough of it ---
 
+/// No spare has a slot of another size than the plain one.
+const Options forked_for_it{.max_result_bytes = 1 << 20};
+
 pid_t fork_server() { return the_process_named("killable-server"); }
 
 TEST_F(SharedArrayMemory, OutOfDescriptorsToPassItIsAStartError) {
-  configure({.spare_workers = 0});
   const std::vector arrays{SharedArray<int>(1), SharedArray<int>(2)};
   const auto count = [](std::vector<SharedArray<int>> all) { return all.size(); };
   using Process = pid_t (*)();
@@ -313,7 +315,7 @@ TEST_F(SharedArrayMemory, OutOfDescriptorsToPassItIsAStartError) {
       const pid_t pid = process();
       const Limited descriptors(pid, RLIMIT_NOFILE, limit_for(pid, errors));
       try {
-        passed = call(count, arrays) == 2;
+        passed = call(forked_for_it, count, arrays) == 2;
       } catch (const StartError& error) {
         expect_error(error, EMFILE);
         ASSERT_LT(errors, 50);
@@ -336,7 +338,6 @@ TEST_F(SharedArrayMemory, OutOfDescriptorsToMakeItIsASystemError) {
 }
 
 TEST_F(SharedArrayMemory, OutOfAddressSpaceForItIsAnErrorInHostAndWorker) {
-  configure({.spare_workers = 0});
   const SharedArray<char> passed(900 * kMegabyte);
   const auto size = [](SharedArray<char> array) { return array.size(); };
   {
@@ -345,9 +346,9 @@ TEST_F(SharedArrayMemory, OutOfAddressSpaceForItIsAnErrorInHostAndWorker) {
   }
   {
     const pid_t server = fork_server();
-    const Limited memory(server, RLIMIT_AS, address_space_of(server) + 1500 * kMegabyte);
+    const Limited memory(server, RLIMIT_AS, address_space_of(server) + 800 * kMegabyte);
     try {
-      call(size, passed);
+      call(forked_for_it, size, passed);
       ADD_FAILURE() << "there was memory";
     } catch (const StartError& error) {
       expect_error(error, ENOMEM);

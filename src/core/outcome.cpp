@@ -8,6 +8,8 @@
 
 #include <killable/errors.hpp>
 
+#include "os/errno_error.hpp"
+
 namespace killable::core {
 
 namespace {

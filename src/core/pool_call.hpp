@@ -53,6 +53,8 @@ class PoolCall final : public Call {
   /// For the pool, which takes it under its lock.
   const detail::CallRequest& request() const noexcept { return request_; }
   std::string title() const { return Call::title(pid_); }
+  /// Which goes by the worker's channel, and cannot be taken back.
+  bool has_memory() const noexcept { return !request_.memory->attached().empty(); }
   /// And not the pool's own, an initializer.
   bool is_users() const noexcept { return pool_ != nullptr; }
 

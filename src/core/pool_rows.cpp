@@ -23,11 +23,6 @@ constexpr nanoseconds kTinyRun = 500us;
 /// Nor do such arguments: of a call that waits in a row.
 constexpr std::size_t kTinyArguments = 4096;
 
-/// What was sent by the channel could not be taken back.
-bool has_memory(const PoolCall& call) noexcept {
-  return !call.request().memory->attached().empty();
-}
-
 }  // namespace
 
 void Pool::give(PoolWorker& worker, PoolCall& call) {
@@ -57,7 +52,7 @@ bool Pool::hand_over_memory(PoolWorker& worker, PoolCall& call) try {
 /// The first calls of the queue, one at least.
 void Pool::give_next(PoolWorker& worker) {
   PoolCall& first = dequeue(*queue_.front());
-  if (first.stop_requested_ || has_memory(first)) return give(worker, first);
+  if (first.stop_requested_ || first.has_memory()) return give(worker, first);
   add(worker, first);
   for (std::size_t left = row_length() - 1;
        left > 0 && !queue_.empty() && may_follow(worker, *queue_.front()); --left)
@@ -100,7 +95,7 @@ std::size_t Pool::row_length() const noexcept {
 bool Pool::may_follow(const PoolWorker& worker, const PoolCall& call) const noexcept {
   return recent_run_ <= kTinyRun && workers_.size() >= limit_ && !worker.is_condemned &&
          !worker.is_armed && !worker.runs_initializer() && !call.options().timeout &&
-         !call.stop_requested_ && !has_memory(call) && !needs_own_worker(call) &&
+         !call.stop_requested_ && !call.has_memory() && !needs_own_worker(call) &&
          !worker.has_answered_ahead() && options_.max_worker_memory_bytes == 0 &&
          worker.given != options_.max_calls_per_worker &&
          worker.host.inbox->last() < wire::kMaxCalls &&
