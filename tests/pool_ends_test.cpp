@@ -169,9 +169,9 @@ TEST_F(PoolEnds, ASharedArrayThatComesIsNoStopRequest) {
     while (!token.stop_requested()) ++passed[0];
   };
   for (int i = 0; i < 20; ++i) {
-    auto call = pool.submit([](std::stop_token token, SharedArray<int>) {
-      return token.stop_requested();
-    }, rounds);
+    auto call = pool.submit(
+        [](std::stop_token token, SharedArray<int>) { return token.stop_requested(); },
+        rounds);
     EXPECT_FALSE(call.getResult());
   }
   auto call = pool.submit(until_stopped, rounds);

@@ -326,7 +326,7 @@ void ForkServer::report(wire::WorkerId id, Worker& worker) {
 
 void run_fork_server(os::SeqPacket control, pid_t guard, const FdLimit& fd_limit) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  set_title("killable-server", "killable: fork server");
+  set_title("killable-server", "fork server");
   try {
     ForkServer(std::move(control), guard, fd_limit).run();
   } catch (const std::exception&) {

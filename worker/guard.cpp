@@ -77,7 +77,7 @@ void report_failed_fork(const os::SeqPacket& control, int error) {
 [[noreturn]] void guard(os::SeqPacket control) {
   ::setsid();
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  set_title("killable-guard", "killable: guard");
+  set_title("killable-guard", "guard");
   warm_up();
   os::fault_point(os::Fault::guard_before_fork_server);
   const FdLimit fd_limit;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <killable/detail/archive.hpp>
 #include <killable/detail/exception.hpp>
 #include <killable/detail/function_ref.hpp>
 #include <killable/detail/worker_call.hpp>
@@ -55,6 +56,8 @@ class Service {
           WorkerMemory& memory);
 
   void run();
+  /// The same, of a call that must not be seen to run.
+  void rehearse();
   /// Commits the exception that is being handled, from before or outside the trampoline.
   void commit_current_exception();
 
@@ -121,6 +124,12 @@ void Service::run() {
   }
 }
 
+void Service::rehearse() {
+  call_.committed = true;
+  call_.make_memory = nullptr;  // Nor may it be remembered.
+  run();
+}
+
 void Service::take_memory() try {
   memory_.pass(channel::take_over(worker_.channel, attached_));
 } catch (const std::system_error& error) {
@@ -169,16 +178,37 @@ void Service::commit(wire::ResultKind kind, const detail::Sink& sink) {
   os::fault_point(Fault::worker_after_bell);
 }
 
-/// While nobody waits for it, a worker takes the page faults that its call would take.
-void prepare() {
-  set_title("killable-spare", "killable: spare worker");
+void nothing(detail::WorkerCall& call) {
+  detail::run_call(call, [](detail::WorkerCall& rehearsal) {
+    detail::encode(*rehearsal.value_sink, 0);
+  });
+}
+
+/// While nobody waits for it, a worker goes through what its call will go through, but
+/// for the function: the page faults, those of a hypervisor's own tables among them, and
+/// all that is not in the processor's caches take three times as long as the rest.
+void prepare(Worker& worker) {
+  set_title("killable-spare", "spare worker");
+  detail::HeapSink arguments;
+  detail::encode_function(arguments, reinterpret_cast<detail::AnyFunction>(&nothing));
+  channel::WorkerInbox::Call call = worker.inbox.call(0);
+  call.max_result_bytes = wire::kCellBytes;
+  call.arguments = arguments.bytes();
+  const auto space = std::make_unique<SlotSpace>(worker.slot.memory(),
+                                                 call.max_result_bytes, worker.reach);
+  const auto memory = std::make_unique<WorkerMemory>(*space);
+  interruption::begin_call();
+  Service(worker, 0, call, *space, *memory).rehearse();
+  static_cast<void>(os::monotonic_ns());  // The kernel's page, see vdso(7).
   flush_standard_streams();
+  channel::ring(-1);
+  ::close(-1);
 }
 
 void begin(Worker& worker, const channel::WorkerInbox::Call& call) {
   ::close(wire::kSlotFd);
   ::close(wire::kInboxFd);
-  set_title(call.is_last ? call.name : "killable-worker", "killable: " + call.name);
+  set_title(call.is_last ? call.name : "killable-worker", call.name);
   if (!call.is_last) worker.clean_state.emplace();
 }
 
@@ -190,7 +220,7 @@ void serve(Worker& worker, wire::CallNumber number,
   if (number == 1)
     begin(worker, call);
   else
-    set_title("killable: " + call.name);
+    set_title(call.name);
   // The last one need not leave anything as it was.
   if (call.is_last) worker.clean_state.reset();
   interruption::begin_call();
@@ -217,7 +247,7 @@ void take(Worker& worker, wire::CallNumber number) {
 [[noreturn]] void serve(Worker worker) {
   interruption::install();
   worker.slot.announce_life();
-  if (!worker.inbox.has_call(1)) prepare();
+  if (!worker.inbox.has_call(1)) prepare(worker);
   for (wire::CallNumber number = 1;; ++number) {
     take(worker, number);
     os::fault_point(Fault::worker_before_call);

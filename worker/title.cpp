@@ -21,17 +21,20 @@ void keep_title_memory(int argc, char** argv) noexcept {
   title_memory = {begin, end};
 }
 
-void set_title(std::string_view comm, std::string_view title) noexcept {
+void set_title(std::string_view comm, std::string_view what) noexcept {
   char short_name[16] = {};
   comm.copy(short_name, sizeof short_name - 1);
   ::prctl(PR_SET_NAME, short_name);
-  set_title(title);
+  set_title(what);
 }
 
-void set_title(std::string_view title) noexcept {
-  if (title_memory.empty()) return;
+void set_title(std::string_view what) noexcept {
+  constexpr std::string_view kPrefix = "killable: ";
+  if (title_memory.size() < kPrefix.size()) return;
   std::ranges::fill(title_memory, '\0');
-  title.copy(title_memory.data(), title_memory.size());
+  kPrefix.copy(title_memory.data(), kPrefix.size());
+  const std::span<char> rest = title_memory.subspan(kPrefix.size());
+  what.copy(rest.data(), rest.size());
 }
 
 }  // namespace killable::worker

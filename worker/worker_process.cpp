@@ -45,11 +45,10 @@ void forbid_core_dumps() noexcept {
 
 /// Moves the five descriptors to their fixed numbers and closes every other but 0, 1, 2.
 void arrange_descriptors(const WorkerSetup& setup) noexcept {
-  const std::array moves{std::pair{setup.channel, wire::kChannelFd},
-                         std::pair{setup.bell, wire::kBellFd},
-                         std::pair{setup.entry, wire::kEntryFd},
-                         std::pair{setup.slot, wire::kSlotFd},
-                         std::pair{setup.inbox, wire::kInboxFd}};
+  const std::array moves{
+      std::pair{setup.channel, wire::kChannelFd}, std::pair{setup.bell, wire::kBellFd},
+      std::pair{setup.entry, wire::kEntryFd}, std::pair{setup.slot, wire::kSlotFd},
+      std::pair{setup.inbox, wire::kInboxFd}};
   std::array<int, moves.size()> safe{};
   // Via numbers above all targets, since a source may be another's target.
   for (std::size_t i = 0; i < moves.size(); ++i)

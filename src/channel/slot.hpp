@@ -31,6 +31,9 @@ class HostSlot {
   int memfd() const noexcept { return memfd_.get(); }
   std::uint64_t bytes() const noexcept { return bytes_; }
 
+  /// Takes now the page fault that the first look at it takes.
+  void prepare() const noexcept { has_commit(0, 1); }
+
   /// Whether anything was committed for the call `number` of `worker`.
   bool has_commit(wire::WorkerId worker, wire::CallNumber number) const noexcept;
 

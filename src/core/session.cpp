@@ -127,6 +127,7 @@ Session::Asked Session::make_asked(std::uint64_t max_result_bytes) {
 
 Session::Asked Session::ask_to_wait(std::uint64_t max_result_bytes) {
   Asked asked = make_asked(max_result_bytes);
+  asked.slot.prepare();
   asked.inbox.emplace(kInboxCapacity);
   send_fork(asked, {.inbox = asked.inbox->memfd(), .bytes = asked.inbox->bytes()});
   asked.inbox->close_memfd();
