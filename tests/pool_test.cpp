@@ -107,12 +107,16 @@ TEST_F(Pool, CallsAreSpreadOverTheIdleWorkers) {
 
 TEST_F(Pool, ArgumentsAndResultsOfManySizesCross) {
   ProcessPool pool({.workers = 1});
-  for (const std::size_t size : {0, 1, 4095, 4096, 65536, 65537, 3'000'000, 100}) {
+  const auto cross = [&](std::size_t size) {
     const std::string text(size, 'x');
     auto call = pool.submit([](std::string s) { return s + s; }, text);
     EXPECT_EQ(call.getResult(), text + text) << size;
-  }
+  };
+  for (const std::size_t size : {0, 1, 4095, 4096, 65536, 65537}) cross(size);
   EXPECT_EQ(pool.stats().recycled, 0u);
+  // After a pause the worker of such a call is another.
+  cross(3'000'000);
+  cross(100);
 }
 
 /// What this process has touched of memfds, in kilobytes. See proc(5), RssShmem.
