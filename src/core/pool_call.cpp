@@ -27,7 +27,8 @@ PoolCall::~PoolCall() {
 }
 
 void PoolCall::start() {
-  throw std::logic_error("cannot start " + Call::title(get_id()) + ": the pool has started it");
+  throw std::logic_error("cannot start " + Call::title(get_id()) +
+                         ": the pool has started it");
 }
 
 void PoolCall::run() { start(); }
