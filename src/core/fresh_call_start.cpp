@@ -1,5 +1,6 @@
 #include <array>
 #include <cerrno>
+#include <exception>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -7,6 +8,7 @@
 #include <killable/errors.hpp>
 
 #include "core/fresh_call.hpp"
+#include "core/outcome.hpp"
 #include "core/runtime.hpp"
 #include "os/errno_error.hpp"
 
@@ -60,8 +62,7 @@ void FreshCall::launch() try {
 } catch (const StartError&) {
   throw;
 } catch (const std::system_error& error) {
-  throw StartError(error.code(),
-                   "cannot start " + title() + ": " + os::attempt_of(error));
+  std::rethrow_exception(start_error(title(), error));
 }
 
 /// False: the fork server died before the call had a worker.
