@@ -87,13 +87,23 @@ class PlacedThread {
   pthread_attr_t attributes_{};
 };
 
-template <bool pause>
+int answer(int question) { return question + 1; }
+
+enum class Before { nothing, pause, call };
+
+/// After a call and a pause a thread finds the processors as a call does: idle, and with
+/// somebody else's memory in their caches.
+template <Before before>
 std::vector<double> threads(Placement placement, int count) {
-  become_host(placement);
+  before == Before::call ? start_session(placement) : become_host(placement);
   const PlacedThread placed(placement);
   Stopwatch stopwatch;
   for (int i = 0; i < count; ++i) {
-    if (pause) std::this_thread::sleep_for(kPause);
+    if (before == Before::call) {
+      benchmark::DoNotOptimize(call(answer, 1));
+      warm_up();
+    }
+    if (before != Before::nothing) std::this_thread::sleep_for(kPause);
     stopwatch.start();
     if (placement == Placement::apart)
       placed.create_and_join();
@@ -212,8 +222,9 @@ std::vector<double> futex_round_trips(Placement placement, int count) {
 }  // namespace
 
 void register_floors() {
-  add("thread", 300, threads<false>, kPlacements);
-  add("thread, 1 ms pause", 200, threads<true>, kPlacements);
+  add("thread", 300, threads<Before::nothing>, kPlacements);
+  add("thread, after a pause", 200, threads<Before::pause>, kPlacements);
+  add("thread, amid calls", 200, threads<Before::call>, kPlacements);
   add("fork to first instruction", 200, forks_to_first_instruction);
   add("fork+exit+wait, 1 in flight", 2, forks_and_exits<1>);
   add("fork+exit+wait, 8 in flight", 2, forks_and_exits<8>);

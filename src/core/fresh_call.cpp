@@ -136,10 +136,9 @@ State FreshCall::settle() {
 /// Of what only a running call needs. Other threads may still use watch and slot; they
 /// hold them themselves.
 void FreshCall::let_go() noexcept {
-  worker_->watch.reset();
-  worker_->inbox.reset();
-  worker_->channel.reset();
-  if (!committed_) worker_->slot.reset();
+  HostWorker rest = std::move(*worker_);
+  worker_->slot = committed_ ? std::move(rest.slot) : nullptr;
+  session_->discard(std::move(rest));
   // Without a value nobody can ask for the arrays any more.
   if (state_ != State::returned) request_.memory.reset();
 }

@@ -180,8 +180,16 @@ std::optional<HostWorker> Session::await_worker(Lock& lock, Asked asked) {
       .watch = std::make_shared<Watch>(std::move(asked.bell), std::move(record.pidfd))};
 }
 
+void Session::discard(HostWorker&& worker) noexcept {
+  std::optional<HostWorker> discarded = std::move(worker);
+  const Lock lock(mutex_);
+  discarded_.swap(discarded);
+}
+
 void Session::refill() noexcept {
+  std::optional<HostWorker> discarded;
   Lock lock(mutex_);
+  discarded_.swap(discarded);
   try {
     fill_spares(lock);
   } catch (const std::exception&) {
@@ -198,6 +206,13 @@ void Session::refill_if_empty() noexcept {
 }
 
 void Session::fill_spares(const Lock&) {
+  // One that could not be forked when it was asked for: now may be another time.
+  std::erase_if(spares_, [this](const Asked& spare) {
+    const auto record = records_.find(spare.id);
+    const bool has_failed = record->second.fork_error != 0;
+    if (has_failed) records_.erase(record);
+    return has_failed;
+  });
   const std::size_t target = spare_target_.count();
   while (!lost_ && spares_.size() < target)
     spares_.push_back(ask_to_wait(kPlainResultBytes));
@@ -288,6 +303,7 @@ void Session::abandon_in_child() noexcept {
   lost_ = true;
   spares_.clear();
   records_.clear();
+  discarded_.reset();
   control_.close();
 }
 

@@ -84,6 +84,11 @@ class Session {
   /// Nobody will ask about this worker again.
   void forget(wire::WorkerId worker);
 
+  /// Takes what nobody uses any more. To unmap and to close it takes as long as a thread
+  /// lives, and the caller is about to hand out a result: that waits for a refill, or for
+  /// the next that is discarded.
+  void discard(HostWorker&& worker) noexcept;
+
   bool is_lost() const noexcept { return lost_; }
 
   /// Sends what the socket did not take before; false if some is left.
@@ -161,6 +166,7 @@ class Session {
   std::map<wire::WorkerId, Record> records_;
   SpareTarget spare_target_;
   std::deque<Asked> spares_;
+  std::optional<HostWorker> discarded_;
 };
 
 }  // namespace killable::core
