@@ -109,7 +109,7 @@ bool memory_holds_inverse(std::vector<unsigned char> inverted) {
     char access[5] = {};
     std::sscanf(line.c_str(), "%lx-%lx %4s", &begin, &end, access);
     // Not the sanitizers' shadow, which is sparse and larger than any memory.
-    constexpr std::uint64_t kLargest = std::uint64_t{1} << (kSanitizer ? 26 : 30);
+    constexpr std::uint64_t kLargest = std::uint64_t{1} << (kSanitizer ? 22 : 30);
     if (std::string_view(access) != "rw-p" || end - begin > kLargest) continue;
     std::string bytes(end - begin, '\0');
     memory.clear();

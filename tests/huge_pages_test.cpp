@@ -22,6 +22,7 @@
 #include "os/huge_pages.hpp"
 #include "os/memfd.hpp"
 #include "support/fixture.hpp"
+#include "support/sanitizers.hpp"
 
 /// Large calls lie in huge pages where the kernel has some, and are right in any case.
 namespace killable::test {
@@ -33,7 +34,7 @@ using channel::Mapping;
 using os::kHugePageBytes;
 
 constexpr std::size_t kMegabyte = std::size_t{1} << 20;
-constexpr std::size_t kLarge = 16 * kMegabyte;
+constexpr std::size_t kLarge = (kSanitizer ? 4 : 16) * kMegabyte;
 
 /// More than malloc(3) ever takes out of memory that was in use before.
 constexpr std::size_t kVeryLarge = 40 * kMegabyte;
