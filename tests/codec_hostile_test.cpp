@@ -30,7 +30,8 @@ constexpr std::size_t kHeader = alignof(std::max_align_t);
 
 }  // namespace
 
-void* operator new(std::size_t size) {
+// Inlined, they look to the compiler like a free() of what new has given.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   void* block = std::malloc(kHeader + size);
   if (block == nullptr) throw std::bad_alloc();
   *static_cast<std::size_t*>(block) = size;
@@ -38,7 +39,7 @@ void* operator new(std::size_t size) {
   peak = std::max(peak.load(), allocated.load());
   return static_cast<std::byte*>(block) + kHeader;
 }
-void operator delete(void* memory) noexcept {
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
   if (memory == nullptr) return;
   void* block = static_cast<std::byte*>(memory) - kHeader;
   allocated -= *static_cast<std::size_t*>(block);

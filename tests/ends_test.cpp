@@ -109,7 +109,10 @@ struct Fault {
 void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
 
 // Not through a null pointer, which the sanitizers would stop before the kernel does.
-void fault_segv() { *reinterpret_cast<volatile int*>(std::uintptr_t{64}) = 1; }
+void fault_segv() {
+  const volatile std::uintptr_t nowhere = 64;
+  *reinterpret_cast<volatile int*>(nowhere) = 1;
+}
 void fault_abort() { std::abort(); }
 void fault_bus() {
   // A page of a file that ends before it.
