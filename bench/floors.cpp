@@ -87,20 +87,21 @@ class PlacedThread {
   pthread_attr_t attributes_{};
 };
 
-int answer(int question) { return question + 1; }
-
 enum class Before { nothing, pause, call };
 
 /// After a call and a pause a thread finds the processors as a call does: idle, and with
 /// somebody else's memory in their caches.
 template <Before before>
 std::vector<double> threads(Placement placement, int count) {
-  before == Before::call ? start_session(placement) : become_host(placement);
+  if (before == Before::call)
+    start_session(placement);
+  else
+    become_host(placement);
   const PlacedThread placed(placement);
   Stopwatch stopwatch;
   for (int i = 0; i < count; ++i) {
     if (before == Before::call) {
-      benchmark::DoNotOptimize(call(answer, 1));
+      call([] {});
       warm_up();
     }
     if (before != Before::nothing) std::this_thread::sleep_for(kPause);

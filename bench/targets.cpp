@@ -24,6 +24,7 @@ constexpr Comparison kComparisons[]{
     {"call, spare ready", "thread", 2, true},
     {"call, spare ready", "thread, after a pause", 2, true},
     {"call, spare ready", "thread, amid calls", 2, true},
+    {"call, spare ready", "thread", 8, true, &Samples::p99_us},
     {"call, spare ready", "thread, amid calls", 8, true, &Samples::p99_us},
     {"call, no spare", "fork to first instruction", 1.5},
     {"calls, 8 in flight", "fork+exit+wait, 8 in flight", 1.25},

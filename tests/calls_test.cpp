@@ -36,9 +36,7 @@ void wait_for_ever() {
 }
 
 /// Runs until the test, or another worker, signals `file`.
-void wait_for(std::string file) {
-  while (::access(file.c_str(), F_OK) != 0) ::usleep(1000);
-}
+void wait_for(std::string file) { await_file(file); }
 
 // --- What can be called ---
 

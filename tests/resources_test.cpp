@@ -102,6 +102,15 @@ TEST_F(Resources, OutOfDescriptorsForANewWorkerIsAStartError) {
   expect_errors_until_enough(::getpid, kUnlikeTheSpares, nothing);
 }
 
+TEST_F(Resources, OutOfDescriptorsACallHasThoseOfTheOneThatEndedBeforeIt) {
+  KillableThread before(twice, 21);
+  before.start();
+  EXPECT_EQ(before.getResult(), 42);
+  // A new worker takes five.
+  const Limited descriptors(::getpid(), RLIMIT_NOFILE, limit_for(::getpid(), 2));
+  EXPECT_EQ(call(kUnlikeTheSpares, twice, 21), 42);
+}
+
 TEST_F(Resources, OutOfDescriptorsTheErrorNamesTheLimit) {
   const rlim_t limit = limit_for(::getpid(), 0);
   const Limited descriptors(::getpid(), RLIMIT_NOFILE, limit);

@@ -85,8 +85,8 @@ class Session {
   void forget(wire::WorkerId worker);
 
   /// Takes what nobody uses any more. To unmap and to close it takes as long as a thread
-  /// lives, and the caller is about to hand out a result: that waits for a refill, or for
-  /// the next that is discarded.
+  /// lives, and the caller is about to hand out a result: that waits for a refill, for a
+  /// start that makes a worker, or for the next that is discarded.
   void discard(HostWorker&& worker) noexcept;
 
   bool is_lost() const noexcept { return lost_; }
@@ -125,7 +125,7 @@ class Session {
     os::SeqPacket worker_end;  ///< Until the request is sent.
   };
 
-  static Asked make_asked(std::uint64_t max_result_bytes);
+  Asked make_asked(std::uint64_t max_result_bytes);
   /// How a worker gets its call.
   struct Delivery {
     int inbox;
@@ -148,6 +148,8 @@ class Session {
 
   template <class Message>
   void send(const Message& message, std::span<const int> fds = {});
+  /// Blocks until done(), the deadline or the session's loss; false only for the
+  /// deadline.
   template <class Done>
   bool pump_until(Lock& lock, const os::Deadline& deadline, Done done);
   void poll_control(Lock& lock, const os::Deadline& deadline);
@@ -168,5 +170,25 @@ class Session {
   std::deque<Asked> spares_;
   std::optional<HostWorker> discarded_;
 };
+
+template <class Message>
+void Session::send(const Message& message, std::span<const int> fds) {
+  if (!lost_ && !control_.send(wire::bytes_of(message), fds)) lose();
+}
+
+template <class Done>
+bool Session::pump_until(Lock& lock, const os::Deadline& deadline, Done done) {
+  while (!done() && !lost_) {
+    if (deadline.passed()) return false;
+    if (!pumping_) {
+      poll_control(lock, deadline);
+    } else if (deadline.is_never()) {
+      pumped_.wait(lock);
+    } else {
+      pumped_.wait_until(lock, deadline.instant());
+    }
+  }
+  return true;
+}
 
 }  // namespace killable::core
