@@ -91,6 +91,26 @@ TEST_F(PoolEnds, AQueuedCallThatIsKilledNeverRunsAndItsFollowersDo) {
   EXPECT_FALSE(std::filesystem::exists(path("ran")));
 }
 
+TEST_F(PoolEnds, KillsWhileACallsOwnWorkerIsMadeCountAndTheShortestGracePeriodWins) {
+  ProcessPool pool;
+  std::optional<KillableThread<void>> call;
+  {
+    const StoppedSession stopped(the_session());
+    call = pool.submit({.max_result_bytes = std::size_t{2} << 30}, [] {
+      ignore_every_signal();
+      sleep_for_ever();
+    });
+    // The pool's thread has taken it and waits for the fork server.
+    ASSERT_TRUE(eventually([&] { return pool.stats().queued == 0; }));
+    call->kill(1h);
+    call->kill(0ms);
+    call->kill(1h);
+    call->raise_exception();
+  }
+  EXPECT_THROW(call->getResult(), Killed);
+  EXPECT_EQ(call->report().signal, SIGKILL);
+}
+
 TEST_F(PoolEnds, AHandleThatIsDroppedKillsItsCall) {
   ProcessPool pool({.workers = 1});
   {

@@ -366,6 +366,26 @@ TEST_F(Resources, OutOfProcessesForAWorkerIsAStartError) {
   EXPECT_EQ(host.join(), 0);
 }
 
+TEST_F(Resources, OutOfProcessesToWarmUpIsAStartError) {
+  ChildHost host([] {
+    become_another_user();
+    {
+      EXPECT_FALSE(start_error());
+      const Limited processes(fork_server(), RLIMIT_NPROC, 0);
+      EXPECT_FALSE(start_error()) << "a spare was there";
+      try {
+        warm_up();
+        ADD_FAILURE() << "a spare that cannot be forked is ready";
+      } catch (const StartError& error) {
+        expect_error(error, EAGAIN);
+      }
+    }
+    warm_up();
+    EXPECT_FALSE(start_error());
+  });
+  EXPECT_EQ(host.join(), 0);
+}
+
 // --- Options out of range ---
 
 TEST_F(Resources, OptionsOutOfRangeAreInvalidArgumentsBeforeAnythingStarts) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "support/ends.hpp"
+#include "support/eventually.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
 
@@ -123,6 +124,23 @@ TEST_F(WaitAny, IsWokenByAKillFromAnotherThread) {
   const std::jthread killer([&] { threads[1].kill(); });
   EXPECT_EQ(wait_any(threads), 1u);
   EXPECT_EQ(threads[1].state(), State::killed);
+}
+
+/// Some milliseconds are spent on the memory of a process that has ended.
+void fill_memory_and_sleep(std::string ready) {
+  const std::vector<char> memory(64'000'000, '\1');
+  signal_file(ready);
+  sleep_for_ever();
+}
+
+TEST_F(WaitAny, FindsACallThatIsKilledAndNotYetReaped) {
+  std::vector<KillableThread<void>> threads;
+  threads.emplace_back(fill_memory_and_sleep, path("ready")).start();
+  await_file(path("ready"));
+  threads[0].kill(0ms);
+  EXPECT_THROW(threads[0].getResult(), Killed);
+  EXPECT_EQ(wait_any(threads, 0s), 0u);
+  EXPECT_TRUE(eventually([&] { return threads[0].join(0s); }));
 }
 
 TEST_F(WaitAny, MayBeWaitedInByManyThreads) {

@@ -55,8 +55,8 @@ class ForkServer {
   using Workers = std::map<wire::WorkerId, Worker>;
 
   bool receive();
-  void handle(std::span<const std::byte> message, std::vector<os::UniqueFd>& fds);
-  void handle_fork(const wire::Fork& request, std::vector<os::UniqueFd>& fds);
+  void handle(std::span<const std::byte> message, os::SeqPacket::Fds& fds);
+  void handle_fork(const wire::Fork& request, os::SeqPacket::Fds& fds);
   void in_parent(const wire::Fork& request, pid_t child, os::UniqueFd entry);
   void fail_fork(const wire::Fork& request, int error);
 
@@ -135,8 +135,7 @@ bool ForkServer::receive() {
   return true;
 }
 
-void ForkServer::handle(std::span<const std::byte> message,
-                        std::vector<os::UniqueFd>& fds) {
+void ForkServer::handle(std::span<const std::byte> message, os::SeqPacket::Fds& fds) {
   using std::chrono::nanoseconds;
   if (const auto fork = wire::parse<wire::Fork>(message)) {
     handle_fork(*fork, fds);
@@ -161,7 +160,7 @@ void ForkServer::handle(std::span<const std::byte> message,
   }
 }
 
-void ForkServer::handle_fork(const wire::Fork& request, std::vector<os::UniqueFd>& fds) {
+void ForkServer::handle_fork(const wire::Fork& request, os::SeqPacket::Fds& fds) {
   // The host has sent these; this process had no room for them.
   if (fds.size() != 4) return fail_fork(request, EMFILE);
   os::UniqueFd entry(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

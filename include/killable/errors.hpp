@@ -27,7 +27,8 @@ class Killed : public Error {
   Report report_;
 };
 
-/// The call ran longer than Options::timeout.
+/// The call ran longer than Options::timeout, or waited longer than
+/// PoolOptions::queue_timeout for a worker.
 class TimedOut : public Killed {
  public:
   TimedOut(const std::string& what, std::chrono::nanoseconds timeout, Report report);

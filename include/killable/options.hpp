@@ -9,7 +9,7 @@ namespace killable {
 
 /// Where the worker of a call comes from.
 enum class StartMethod {
-  /// A fork of the fork server: a clean copy of the program's own image, in microseconds.
+  /// A fork of the fork server: a clean copy of the program's own image, made ahead.
   fork_server,
   /// A fresh execve(2) of the image for this call: an address-space layout of its own and
   /// static initialisers run anew; costs what starting the program costs.

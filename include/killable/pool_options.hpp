@@ -54,7 +54,7 @@ struct PoolOptions {
   /// be positive. Empty: no limit.
   std::optional<std::chrono::nanoseconds> queue_timeout = {};
 
-  /// Made once in each worker. If it throws, crashes or exits in several workers in a
+  /// Made once in each worker. If it throws, crashes or exits in three workers in a
   /// row, no more are forked, and every call ends as it did.
   std::optional<Initializer> initializer = {};
 

@@ -46,13 +46,15 @@ class ProcessPool {
   /// one that is dropped kills its call, queued or running. Its timeout counts from the
   /// start of the call. What it throws later, it throws from getResult(), StartError
   /// included.
-  /// Blocks: no. Throws QueueFull, std::logic_error after shutdown(), CodecError,
+  /// Blocks: no; with KILLABLE_INLINE=1 in the environment it runs the call first, here.
+  /// Throws QueueFull, std::logic_error after shutdown(), CodecError,
   /// std::invalid_argument for options out of range or a forked() callable.
   template <detail::Callee F, class... Args>
   auto submit(F function, Args&&... arguments) {
     return submit(options_, std::move(function), std::forward<Args>(arguments)...);
   }
 
+  /// The same with options of its own instead of PoolOptions::call.
   template <class F, class... Args>
   auto submit(Options options, F function, Args&&... arguments) {
     using Result = typename detail::CallTraits<F, Args...>::Result;
@@ -84,6 +86,7 @@ class ProcessPool {
   /// on. Blocks: no.
   void kill_all() noexcept;
 
+  /// What the pool is doing now. Blocks: no longer than a submit() of another thread.
   PoolStats stats() const;
 
  private:

@@ -15,11 +15,11 @@ namespace killable {
 /// exit(3).
 enum class State {
   not_started,  ///< start() has not been called.
-  running,      ///< The worker has the call.
+  running,      ///< Started: a worker has the call, or a pool has queued it.
   returned,     ///< The function returned; getResult() gives its value.
   threw,        ///< The function threw; getResult() rethrows.
   killed,       ///< Ended by kill(), raise_exception() or the handle's destructor.
-  timed_out,    ///< Ended because Options::timeout passed.
+  timed_out,    ///< Options::timeout or PoolOptions::queue_timeout passed.
   crashed,      ///< Ended by a signal that this library did not send.
   exited,       ///< The function called exit(3), _exit(2) or pthread_exit(3).
   lost,         ///< The fork server ended, and the worker with it.

@@ -63,18 +63,18 @@ HostSlot::HostSlot(std::uint64_t max_result_bytes)
     : memfd_(os::create_memfd("the slot", slot_bytes(max_result_bytes))),
       bytes_(slot_bytes(max_result_bytes)) {
   os::seal(memfd_.get(), os::Seals::size, "the slot");
-  mapping_ = Mapping(memfd_.get(), Mapping::Access::read_only,
-                     std::min(bytes_, kWindowBytes), "the slot");
+  window_ = Mapping(memfd_.get(), Mapping::Access::read_only,
+                    std::min(bytes_, kWindowBytes), "the slot");
 }
 
 bool HostSlot::has_commit(wire::WorkerId worker, wire::CallNumber number) const noexcept {
-  return header_of(mapping_).entries[number % wire::kRing].commit.load(
+  return header_of(window_).entries[number % wire::kRing].commit.load(
              std::memory_order_acquire) != earlier_word(worker, number);
 }
 
 std::optional<Committed> HostSlot::committed(wire::WorkerId worker,
                                              wire::CallNumber number) const {
-  const wire::SlotEntry& entry = header_of(mapping_).entries[number % wire::kRing];
+  const wire::SlotEntry& entry = header_of(window_).entries[number % wire::kRing];
   const std::uint64_t commit = entry.commit.load(std::memory_order_acquire);
   if (commit == earlier_word(worker, number)) return std::nullopt;
   const Committed copy{
@@ -99,11 +99,12 @@ std::optional<Committed> HostSlot::committed(wire::WorkerId worker,
 HostSlot::Result HostSlot::result(wire::CallNumber number, const Committed& committed) {
   const std::uint64_t begin = result_offset(number, committed.length);
   const std::uint64_t end = begin + committed.length;
-  if (end > mapping_.bytes().size())
-    mapping_ = Mapping(memfd_.get(), Mapping::Access::read_only, end, "the result");
+  if (end > window_.bytes().size() && end > large_.bytes().size())
+    large_ = Mapping(memfd_.get(), Mapping::Access::read_only, end, "the result");
   if (committed.arrays_begin != 0 && !arrays_)
     arrays_ = map_arrays(committed.arrays_begin);
-  return {.bytes = mapping_.bytes_for(end).subspan(begin, committed.length),
+  Mapping& mapping = end > window_.bytes().size() ? large_ : window_;
+  return {.bytes = mapping.bytes_for(end).subspan(begin, committed.length),
           .arrays = arrays_};
 }
 
@@ -114,15 +115,15 @@ detail::MemoryPtr HostSlot::map_arrays(std::uint64_t begin) {
 }
 
 wire::CallNumber HostSlot::started() const noexcept {
-  return header_of(mapping_).started.load();
+  return header_of(window_).started.load();
 }
 
 wire::CallNumber HostSlot::entered() const noexcept {
-  return header_of(mapping_).entered.load(std::memory_order_acquire);
+  return header_of(window_).entered.load(std::memory_order_acquire);
 }
 
 bool HostSlot::await_death(const os::Deadline& deadline) const noexcept {
-  const std::atomic<std::uint32_t>& life = header_of(mapping_).life;
+  const std::atomic<std::uint32_t>& life = header_of(window_).life;
   for (std::uint32_t word = life.load(); (word & FUTEX_TID_MASK) != 0;
        word = life.load()) {
     if (deadline.passed()) return false;
@@ -132,7 +133,7 @@ bool HostSlot::await_death(const os::Deadline& deadline) const noexcept {
 }
 
 void HostSlot::trim() noexcept {
-  if (mapping_.bytes().size() <= kWindowBytes) return;
+  if (large_.bytes().empty()) return;
   os::discard(memfd_.get(), kWindowBytes, bytes_ - kWindowBytes);
 }
 

@@ -71,7 +71,8 @@ class HostSlot {
 
   os::UniqueFd memfd_;
   std::uint64_t bytes_;
-  Mapping mapping_;  ///< The beginning; more of it once a large result was asked for.
+  Mapping window_;  ///< The beginning, for as long as this lives: threads may wait there.
+  Mapping large_;   ///< Once a result was asked for that ends beyond it.
   detail::MemoryPtr arrays_;
 };
 

@@ -51,6 +51,13 @@ std::uint64_t Call::memory_budget() const noexcept {
   return bytes > kMax / kMemoryPerResultByte ? kMax : bytes * kMemoryPerResultByte;
 }
 
+void Call::remember_end(wire::EndMode mode, std::chrono::nanoseconds grace) noexcept {
+  const bool is_kill = mode == wire::EndMode::kill;
+  const bool is_first_kill = !pending_end_ || pending_end_->mode != wire::EndMode::kill;
+  if (!pending_end_ || (is_kill && (is_first_kill || grace < pending_end_->grace)))
+    pending_end_ = {.mode = mode, .grace = grace};
+}
+
 /// With killable-worker as the image, the host's own functions exist in no worker.
 void Call::check_function_is_reachable() const {
   if (os::program_enters_worker() || request_.captured) return;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -57,7 +58,17 @@ class Call {
   /// The bound of the memory that decoding a result may take.
   std::uint64_t memory_budget() const noexcept;
 
+  /// A kill outdoes a SIGTERM alone, and of two kills the more impatient one counts: as
+  /// in the fork server's ladder.
+  void remember_end(wire::EndMode mode, std::chrono::nanoseconds grace) noexcept;
+
+  struct PendingEnd {
+    wire::EndMode mode;
+    std::chrono::nanoseconds grace;
+  };
+
   detail::CallRequest request_;
+  std::optional<PendingEnd> pending_end_;  ///< Asked for while a worker is made for it.
 
  private:
   pid_t owner_;  ///< The process that made this.

@@ -15,6 +15,12 @@ os::Deadline deadline_in(std::optional<std::chrono::nanoseconds> timeout) {
   return timeout ? os::Deadline::in(*timeout) : os::Deadline::never();
 }
 
+/// One that is killed has ended before it is reaped, which join() would wait for.
+bool has_ended(core::Call& call) {
+  return call.join(os::Deadline::in(std::chrono::nanoseconds{0})) ||
+         call.state() != State::running;
+}
+
 }  // namespace
 
 CallHandle::CallHandle(CallRequest request)
@@ -57,8 +63,7 @@ std::optional<std::size_t> wait_any_of(std::span<const CallHandle* const> handle
   const os::Deadline deadline = deadline_in(timeout);
   while (!handles.empty()) {
     for (std::size_t i = 0; i < handles.size(); ++i)
-      if (handles[i]->call_->join(os::Deadline::in(std::chrono::nanoseconds{0})))
-        return i;
+      if (has_ended(*handles[i]->call_)) return i;
     if (deadline.passed()) break;
     core::WaitSet wait_set;
     wait_set.limit(deadline);

@@ -46,6 +46,7 @@ FreshCall::~FreshCall() {
 }
 
 bool FreshCall::join(const os::Deadline& deadline) {
+  if (is_elsewhere()) return true;
   require_started();
   while (settle() == State::running) {
     if (deadline.passed()) return false;
@@ -57,6 +58,7 @@ bool FreshCall::join(const os::Deadline& deadline) {
 }
 
 bool FreshCall::watch(WaitSet& wait_set) {
+  if (is_elsewhere()) return false;
   require_started();
   if (settle() != State::running) return false;
   const std::lock_guard lock(mutex_);
@@ -77,6 +79,7 @@ void FreshCall::await_ended(const os::Deadline& deadline) {
 }
 
 pid_t FreshCall::get_id() const {
+  if (is_elsewhere()) return 0;
   require_started();
   const std::lock_guard lock(mutex_);
   return report_.pid;
@@ -99,11 +102,11 @@ void FreshCall::end(wire::EndMode mode, nanoseconds grace) noexcept {
       session_->end(worker_->id, mode, grace);
       if (mode == wire::EndMode::kill && grace == 0ns) strike();
     } else if (starting_) {
-      remember_end({.mode = mode, .worker = 0, .grace_ns = grace.count()});
+      remember_end(mode, grace);
     }
   } catch (const std::exception&) {
     // No memory to queue the message. Without a grace period, but no survivor.
-    worker_->watch->pidfd.send_signal(SIGKILL);
+    strike();
   }
 }
 
@@ -111,16 +114,6 @@ void FreshCall::end(wire::EndMode mode, nanoseconds grace) noexcept {
 void FreshCall::strike() noexcept {
   const os::Pidfd& pidfd = worker_->watch->pidfd;
   is_doomed_ = is_doomed_ || (!pidfd.has_ended() && pidfd.send_signal(SIGKILL));
-}
-
-/// A kill outdoes a SIGTERM alone, and of two kills the more impatient one counts: as in
-/// the fork server's ladder.
-void FreshCall::remember_end(const wire::End& end) noexcept {
-  const bool is_kill = end.mode == wire::EndMode::kill;
-  const bool is_first_kill = !pending_end_ || pending_end_->mode != wire::EndMode::kill;
-  if (!pending_end_ ||
-      (is_kill && (is_first_kill || end.grace_ns < pending_end_->grace_ns)))
-    pending_end_ = end;
 }
 
 State FreshCall::state() noexcept { return is_elsewhere() ? State::lost : settle(); }
@@ -208,8 +201,8 @@ void FreshCall::take_end(wire::Ended ended) {
   // The fork server may have been late to see that it was ours.
   const bool is_unclaimed =
       ended.by == wire::EndedBy::itself || ended.by == wire::EndedBy::terminate;
-  if (is_doomed_ && is_unclaimed && ended.status == SIGKILL)
-    ended.by = wire::EndedBy::kill;
+  const bool is_sigkill = ended.code == CLD_KILLED && ended.status == SIGKILL;
+  if (is_doomed_ && is_unclaimed && is_sigkill) ended.by = wire::EndedBy::kill;
   report_ = report_of(ended, started_at_ns_);
   report_.pid = pid;
   reaped_ = true;
@@ -259,7 +252,8 @@ bool FreshCall::await_reaped(const os::Deadline& deadline) {
   {
     const std::lock_guard lock(mutex_);
     if (reaped_ || !worker_) return true;
-    session_->end(worker_->id, wire::EndMode::release, grace_period());
+    if (!std::exchange(is_released_, true))
+      session_->end(worker_->id, wire::EndMode::release, grace_period());
   }
   if (!session_->await_ended(worker_->id, deadline)) return false;
   const std::optional<wire::Ended> ended = session_->ended(worker_->id);
@@ -304,7 +298,6 @@ channel::HostSlot::Result FreshCall::slot_result() {
 }
 
 void FreshCall::require_started() const {
-  if (is_elsewhere()) return;
   const std::lock_guard lock(mutex_);
   if (state_ == State::not_started)
     throw std::logic_error("cannot wait for " + request_.options.name +

@@ -53,7 +53,6 @@ class FreshCall final : public Call {
   bool try_launch(const std::shared_ptr<Session>& session);
   void started(std::shared_ptr<Session> session, HostWorker worker);
   void run_inline();
-  void remember_end(const wire::End& end) noexcept;
 
   State settle();
   void look();
@@ -74,9 +73,9 @@ class FreshCall final : public Call {
   mutable std::mutex mutex_;  ///< Never held while waiting.
   bool starting_ = false;
   State state_ = State::not_started;
-  std::optional<wire::End> pending_end_;  ///< Asked for while start() was at work.
   bool stop_requested_ = false;
-  bool is_doomed_ = false;  ///< This process has sent SIGKILL to a living worker.
+  bool is_released_ = false;  ///< The fork server knows that only the reaping is left.
+  bool is_doomed_ = false;    ///< This process has sent SIGKILL to a living worker.
   std::shared_ptr<Session> session_;
   std::optional<HostWorker> worker_;
   std::optional<channel::Committed> committed_;

@@ -1,6 +1,7 @@
 #include <array>
 #include <cerrno>
 #include <exception>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -63,6 +64,8 @@ void FreshCall::launch() try {
   throw;
 } catch (const std::system_error& error) {
   std::rethrow_exception(start_error(title(), error));
+} catch (const std::bad_alloc& error) {
+  std::rethrow_exception(start_error(title(), error));
 }
 
 /// False: the fork server died before the call had a worker.
@@ -84,17 +87,17 @@ bool FreshCall::try_launch(const std::shared_ptr<Session>& session) {
 }
 
 void FreshCall::started(std::shared_ptr<Session> session, HostWorker worker) {
-  const std::lock_guard lock(mutex_);
-  // The worker has its own mapping of them.
-  request_.arguments.reset();
-  report_.pid = worker.pid;
-  session_ = std::move(session);
-  worker_ = std::move(worker);
-  state_ = State::running;
-  starting_ = false;
-  if (pending_end_)
-    session_->end(worker_->id, pending_end_->mode,
-                  std::chrono::nanoseconds(pending_end_->grace_ns));
+  {
+    const std::lock_guard lock(mutex_);
+    // The worker has its own mapping of them.
+    request_.arguments.reset();
+    report_.pid = worker.pid;
+    session_ = std::move(session);
+    worker_ = std::move(worker);
+    state_ = State::running;
+    starting_ = false;
+  }
+  if (pending_end_) end(pending_end_->mode, pending_end_->grace);
 }
 
 }  // namespace killable::core

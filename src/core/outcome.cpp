@@ -91,4 +91,9 @@ std::exception_ptr start_error(const std::string& title, const std::system_error
       StartError(error.code(), "cannot start " + title + ": " + os::attempt_of(error)));
 }
 
+std::exception_ptr start_error(const std::string& title, const std::bad_alloc&) {
+  return std::make_exception_ptr(StartError(
+      ENOMEM, std::generic_category(), "cannot start " + title + ": the host is short"));
+}
+
 }  // namespace killable::core

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <exception>
+#include <new>
 #include <string>
 #include <system_error>
 
@@ -22,5 +23,6 @@ Report report_of(const wire::Ended& ended, std::uint64_t started_at_ns);
 
 /// The StartError of a call that has no worker because of `error`.
 std::exception_ptr start_error(const std::string& title, const std::system_error& error);
+std::exception_ptr start_error(const std::string& title, const std::bad_alloc& error);
 
 }  // namespace killable::core

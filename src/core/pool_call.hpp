@@ -69,7 +69,6 @@ class PoolCall final : public Call {
   pid_t pid_ = 0;
   int attempts_ = 0;  ///< Workers that died before they had entered it.
   bool stop_requested_ = false;
-  std::optional<wire::End> pending_end_;  ///< Asked for while a worker is made for it.
   PoolOutcome outcome_;
   os::Clock::time_point submitted_at_ = os::Clock::now();
   os::Clock::time_point started_at_{};

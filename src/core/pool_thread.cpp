@@ -248,9 +248,12 @@ void Pool::make_own_worker(Lock& lock, PoolCall& call) try {
   call.pid_ = worker.host.pid;
   if (call.stop_requested_) worker.host.request_stop();
   if (call.pending_end_)
-    end_running(call, call.pending_end_->mode, nanoseconds(call.pending_end_->grace_ns));
+    end_running(call, call.pending_end_->mode, call.pending_end_->grace);
   changed_.notify_all();
 } catch (const std::system_error& error) {
+  if (!lock.owns_lock()) lock.lock();
+  resolve(call, {.state = State::threw, .failure = start_error(call.title(), error)});
+} catch (const std::bad_alloc& error) {
   if (!lock.owns_lock()) lock.lock();
   resolve(call, {.state = State::threw, .failure = start_error(call.title(), error)});
 } catch (const std::exception&) {

@@ -114,7 +114,7 @@ void Pool::end_locked(PoolCall& call, wire::EndMode mode, nanoseconds grace) noe
 
 void Pool::end_running(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
   if (call.worker_ == nullptr) {
-    call.pending_end_ = wire::End{.mode = mode, .worker = 0, .grace_ns = grace.count()};
+    call.remember_end(mode, grace);
     return;
   }
   PoolWorker& worker = *call.worker_;

@@ -22,7 +22,6 @@ class Runtime {
   std::shared_ptr<Session> forked_session();
 
   void configure(Config config);
-  /// Where killable-worker was configured to be.
   Config config();
 
  private:

@@ -77,6 +77,7 @@ void Session::end(wire::WorkerId worker, wire::EndMode mode, nanoseconds grace) 
 
 bool Session::await_ended(wire::WorkerId worker, const os::Deadline& deadline) {
   Lock lock(mutex_);
+  if (!pumping_) receive();  // Also if the deadline has passed.
   return pump_until(lock, deadline, [&] {
     const auto record = records_.find(worker);
     return record == records_.end() || record->second.ended.has_value();
@@ -153,8 +154,7 @@ void Session::receive() noexcept {
   }
 }
 
-void Session::dispatch(std::span<const std::byte> message,
-                       std::vector<os::UniqueFd>& fds) {
+void Session::dispatch(std::span<const std::byte> message, os::SeqPacket::Fds& fds) {
   if (const auto forked = wire::parse<wire::Forked>(message)) {
     const auto record = records_.find(forked->worker);
     if (record == records_.end()) return;

@@ -59,7 +59,8 @@ class Session {
   /// last one; else the handle's end does.
   void refill() noexcept;
   void refill_if_empty() noexcept;
-  /// Blocks until the spares are there, or the session is lost.
+  /// Blocks until the spares are there, or the session is lost. Throws
+  /// std::system_error if one cannot be made.
   void await_spares();
 
   void end(wire::WorkerId worker, wire::EndMode mode, std::chrono::nanoseconds grace);
@@ -115,17 +116,18 @@ class Session {
     void ring() const noexcept;
   };
 
-  /// A worker that was asked for; its record tells what became of that.
+  /// A worker that was asked for; its record tells what became of that. All that its
+  /// HostWorker takes: once the request is sent, nothing may fail any more.
   struct Asked {
     wire::WorkerId id;
-    channel::HostSlot slot;
+    std::shared_ptr<channel::HostSlot> slot;
     std::optional<channel::HostInbox> inbox;
-    os::UniqueFd bell;
+    std::shared_ptr<Watch> watch;
     os::SeqPacket channel;
     os::SeqPacket worker_end;  ///< Until the request is sent.
   };
 
-  Asked make_asked(std::uint64_t max_result_bytes);
+  static Asked make_asked(std::uint64_t max_result_bytes);
   /// How a worker gets its call.
   struct Delivery {
     int inbox;
@@ -138,7 +140,6 @@ class Session {
   std::optional<HostWorker> take_spare(Lock& lock);
   void deliver(const HostWorker& spare, const Request& request);
   Asked ask_to_wait(std::uint64_t max_result_bytes);
-  Asked ask_to_serve(const Request& request);
   void send_fork(Asked& asked, const Delivery& delivery);
   std::optional<HostWorker> await_worker(Lock& lock, Asked asked);
   void send_arm(wire::WorkerId worker, wire::TimeoutFrom from,
@@ -154,7 +155,7 @@ class Session {
   bool pump_until(Lock& lock, const os::Deadline& deadline, Done done);
   void poll_control(Lock& lock, const os::Deadline& deadline);
   void receive() noexcept;
-  void dispatch(std::span<const std::byte> message, std::vector<os::UniqueFd>& fds);
+  void dispatch(std::span<const std::byte> message, os::SeqPacket::Fds& fds);
   void lose() noexcept;
 
   const os::Pidfd guard_;

@@ -48,7 +48,19 @@ std::optional<HostWorker> Session::start(const Request& request) {
     }
   }
   if (lost_) return std::nullopt;
-  return await_worker(lock, ask_to_serve(request));
+  discarded_.reset();  // Its descriptors may be the ones that are missing.
+  lock.unlock();
+  // Other calls do not wait while large arguments are copied.
+  Asked asked = make_asked(request.call.max_result_bytes);
+  const os::UniqueFd inbox = channel::make_filled_inbox(request.call);
+  channel::hand_over(asked.channel, request.call.attached);
+  lock.lock();
+  send_fork(asked, {.inbox = inbox.get(),
+                    .bytes = channel::filled_inbox_bytes(request.call),
+                    .spawn = request.spawn,
+                    .timeout = request.timeout,
+                    .grace = request.grace});
+  return await_worker(lock, std::move(asked));
 }
 
 /// All but the call itself.
@@ -88,41 +100,29 @@ std::optional<HostWorker> Session::make_idle(std::uint64_t max_result_bytes) {
   if (max_result_bytes == kPlainResultBytes)
     if (std::optional<HostWorker> spare = take_spare(lock)) return spare;
   if (lost_) return std::nullopt;
+  discarded_.reset();
   return await_worker(lock, ask_to_wait(max_result_bytes));
 }
 
 Session::Asked Session::make_asked(std::uint64_t max_result_bytes) {
-  discarded_.reset();  // Its descriptors may be the ones that are missing.
-  channel::HostSlot slot(max_result_bytes);
-  os::UniqueFd bell = channel::make_bell();
+  auto slot = std::make_shared<channel::HostSlot>(max_result_bytes);
+  auto watch = std::make_shared<Watch>(channel::make_bell(), os::Pidfd());
   auto [host_end, worker_end] = os::SeqPacket::make_pair();
   host_end.refuse_messages();
   return {.id = next_worker_id.fetch_add(1),
           .slot = std::move(slot),
           .inbox = {},
-          .bell = std::move(bell),
+          .watch = std::move(watch),
           .channel = std::move(host_end),
           .worker_end = std::move(worker_end)};
 }
 
 Session::Asked Session::ask_to_wait(std::uint64_t max_result_bytes) {
   Asked asked = make_asked(max_result_bytes);
-  asked.slot.prepare();
+  asked.slot->prepare();
   asked.inbox.emplace(kInboxCapacity);
   send_fork(asked, {.inbox = asked.inbox->memfd(), .bytes = asked.inbox->bytes()});
   asked.inbox->close_memfd();
-  return asked;
-}
-
-Session::Asked Session::ask_to_serve(const Request& request) {
-  Asked asked = make_asked(request.call.max_result_bytes);
-  const os::UniqueFd inbox = channel::make_filled_inbox(request.call);
-  channel::hand_over(asked.channel, request.call.attached);
-  send_fork(asked, {.inbox = inbox.get(),
-                    .bytes = channel::filled_inbox_bytes(request.call),
-                    .spawn = request.spawn,
-                    .timeout = request.timeout,
-                    .grace = request.grace});
   return asked;
 }
 
@@ -130,15 +130,20 @@ void Session::send_fork(Asked& asked, const Delivery& delivery) {
   const wire::Fork fork{
       .spawn = delivery.spawn,
       .worker = asked.id,
-      .slot_bytes = asked.slot.bytes(),
+      .slot_bytes = asked.slot->bytes(),
       .inbox_bytes = delivery.bytes,
       .timeout_ns = delivery.timeout ? delivery.timeout->count() : wire::kNoTimeout,
       .grace_ns = delivery.grace.count()};
-  const std::array fds{asked.slot.memfd(), delivery.inbox, asked.bell.get(),
+  const std::array fds{asked.slot->memfd(), delivery.inbox, asked.watch->bell.get(),
                        asked.worker_end.get()};
-  send(fork, fds);
+  const auto record = records_.emplace(asked.id, Record{}).first;
+  try {
+    send(fork, fds);
+  } catch (...) {
+    records_.erase(record);
+    throw;
+  }
   asked.worker_end.reset();
-  records_.emplace(asked.id, Record{});
 }
 
 std::optional<HostWorker> Session::await_worker(Lock& lock, Asked asked) {
@@ -151,13 +156,13 @@ std::optional<HostWorker> Session::await_worker(Lock& lock, Asked asked) {
     records_.erase(found);
     os::throw_errno(error, "fork a worker");
   }
-  return HostWorker{
-      .id = asked.id,
-      .pid = record.pid,
-      .slot = std::make_shared<channel::HostSlot>(std::move(asked.slot)),
-      .inbox = std::move(asked.inbox),
-      .channel = std::move(asked.channel),
-      .watch = std::make_shared<Watch>(std::move(asked.bell), std::move(record.pidfd))};
+  asked.watch->pidfd = std::move(record.pidfd);
+  return HostWorker{.id = asked.id,
+                    .pid = record.pid,
+                    .slot = std::move(asked.slot),
+                    .inbox = std::move(asked.inbox),
+                    .channel = std::move(asked.channel),
+                    .watch = std::move(asked.watch)};
 }
 
 void Session::discard(HostWorker&& worker) noexcept {
@@ -193,8 +198,16 @@ void Session::fill_spares(const Lock&) {
     return has_failed;
   });
   const std::size_t target = spare_target_.count();
-  while (!lost_ && spares_.size() < target)
-    spares_.push_back(ask_to_wait(kPlainResultBytes));
+  while (!lost_ && spares_.size() < target) {
+    Asked spare = ask_to_wait(kPlainResultBytes);
+    const wire::WorkerId id = spare.id;
+    try {
+      spares_.push_back(std::move(spare));
+    } catch (...) {
+      records_.erase(id);  // It ends as its channel has closed.
+      throw;
+    }
+  }
 }
 
 void Session::await_spares() {
@@ -205,6 +218,9 @@ void Session::await_spares() {
     return std::ranges::all_of(
         spares_, [&](const Asked& spare) { return records_.at(spare.id).is_decided(); });
   });
+  for (const Asked& spare : spares_)
+    if (const int error = records_.at(spare.id).fork_error)
+      os::throw_errno(error, "fork a spare worker");
 }
 
 }  // namespace killable::core

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "os/errno_error.hpp"
@@ -11,9 +13,8 @@ namespace killable::os {
 namespace {
 
 /// The sender may close its own before the queue is flushed.
-std::vector<UniqueFd> duplicate(std::span<const int> fds) {
-  std::vector<UniqueFd> copies;
-  copies.reserve(fds.size());
+SeqPacket::Fds duplicate(std::span<const int> fds) {
+  SeqPacket::Fds copies;
   for (const int fd : fds) {
     copies.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
     if (!copies.back()) throw_errno(errno, "duplicate a descriptor to send");
@@ -35,10 +36,10 @@ bool MessageQueue::send(std::span<const std::byte> bytes, std::span<const int> f
 bool MessageQueue::flush() {
   while (!queued_.empty()) {
     const Message& next = queued_.front();
-    std::vector<int> fds;
-    fds.reserve(next.fds.size());
-    for (const UniqueFd& fd : next.fds) fds.push_back(fd.get());
-    const SeqPacket::Sent sent = socket_.send(next.bytes, fds);
+    std::array<int, SeqPacket::kMaxFds> fds{};
+    std::ranges::transform(next.fds, fds.begin(), &UniqueFd::get);
+    const SeqPacket::Sent sent =
+        socket_.send(next.bytes, std::span(fds).first(next.fds.size()));
     if (sent != SeqPacket::Sent::whole) return sent == SeqPacket::Sent::would_block;
     queued_.pop_front();
   }

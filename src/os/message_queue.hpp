@@ -28,7 +28,7 @@ class MessageQueue {
  private:
   struct Message {
     std::vector<std::byte> bytes;
-    std::vector<UniqueFd> fds;
+    SeqPacket::Fds fds;
   };
 
   SeqPacket socket_;

@@ -28,8 +28,8 @@ msghdr make_header(iovec& data, ControlBuffer& control, std::size_t control_size
 }
 
 /// Takes ownership of every descriptor in every control message, asked for or not.
-std::vector<UniqueFd> take_fds(msghdr& header) {
-  std::vector<UniqueFd> fds;
+SeqPacket::Fds take_fds(msghdr& header) {
+  SeqPacket::Fds fds;
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);

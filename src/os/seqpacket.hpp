@@ -4,7 +4,8 @@
 #include <optional>
 #include <span>
 #include <utility>
-#include <vector>
+
+#include <boost/container/static_vector.hpp>
 
 #include "os/unique_fd.hpp"
 
@@ -27,11 +28,15 @@ class SeqPacket {
   /// Throws std::system_error for what is neither a full nor a closed socket.
   Sent send(std::span<const std::byte> bytes, std::span<const int> fds = {}) const;
 
+  static constexpr std::size_t kMaxFds = 4;
+  /// So many at most, without the heap: to run out of memory would be to lose a message.
+  using Fds = boost::container::static_vector<UniqueFd, kMaxFds>;
+
   struct Received {
     enum class Status { message, would_block, closed };
     Status status = Status::would_block;
-    std::size_t size = 0;       ///< Bytes written to the buffer.
-    std::vector<UniqueFd> fds;  ///< Close-on-exec.
+    std::size_t size = 0;  ///< Bytes written to the buffer.
+    Fds fds;               ///< Close-on-exec.
   };
 
   /// Takes the next message. One that does not fit into `buffer` counts as closed: no
@@ -53,8 +58,6 @@ class SeqPacket {
 
   /// Ends the connection for every holder of either end, while the number stays taken.
   void hang_up() const noexcept;
-
-  static constexpr std::size_t kMaxFds = 4;
 
  private:
   UniqueFd fd_;
