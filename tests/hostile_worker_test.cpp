@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -132,6 +133,27 @@ TEST_F(HostileWorker, ItCannotAlterItsArguments) {
   EXPECT_EQ(call({.max_result_bytes = 1000}, attempts_to_write, "text"), refused);
 }
 
+/// What comes of each way to change the size or the seals of its slot: errno, or 0.
+std::vector<int> attempts_to_resize() {
+  const Range slot = find_mapping("rw-s");
+  std::array<char, 64> name{};
+  const auto begin = reinterpret_cast<std::uintptr_t>(slot.begin);
+  std::snprintf(name.data(), name.size(), "/proc/self/map_files/%lx-%lx", begin,
+                begin + slot.size);
+  const int memfd = ::open(name.data(), O_RDWR | O_CLOEXEC);
+  if (memfd == -1) return {EPERM, EPERM, EPERM, EPERM};
+  const auto error_of = [](bool failed) { return failed ? errno : 0; };
+  const auto size = static_cast<off_t>(slot.size);
+  return {error_of(::ftruncate(memfd, 0) == -1),
+          error_of(::ftruncate(memfd, 2 * size) == -1),
+          error_of(::fallocate(memfd, 0, size, 4096) == -1),
+          error_of(::fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE) == -1)};
+}
+
+TEST_F(HostileWorker, ItCannotResizeOrSealItsSlot) {
+  EXPECT_EQ(call(attempts_to_resize), (std::vector<int>{EPERM, EPERM, EPERM, EPERM}));
+}
+
 TEST_F(HostileWorker, HolesPunchedIntoItsSlotReadAsNoResult) {
   KillableThread thread([] {
     const Range slot = find_mapping("rw-s");
@@ -211,11 +233,14 @@ class ForgedCommit : public NothingIsLeft {
   /// A running call whose worker has committed `forgery` with the right commit word.
   template <class R>
   KillableThread<R> forged(Forgery forgery, const SharedArray<int>& passed = {}) {
-    forgery.commit = wire::commit_word(++id_, 1);
+    forgery.commit = next_commit();
     KillableThread<R> thread(commit_forgery<R>, std::move(forgery), passed);
     thread.start();
     return thread;
   }
+
+  /// The commit word that the host expects of the next worker.
+  std::uint64_t next_commit() { return wire::commit_word(++id_, 1); }
 
  private:
   static void replace_session() {
@@ -270,10 +295,35 @@ TEST_F(ForgedCommit, AnExceptionThatDoesNotDecodeIsACodecError) {
   EXPECT_THROW(thread.getResult(), CodecError);
 }
 
-TEST_F(ForgedCommit, AHugeResultOfHolesTakesNoMoreMemoryThanItsLimit) {
+/// This process's memory in bytes: the heap and what it sees of shared memory.
+std::uint64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t size = 0;
+  std::uint64_t resident = 0;
+  statm >> size >> resident;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+TEST_F(ForgedCommit, AHugeResultOfHolesTakesNoMemory) {
   auto thread = forged<std::vector<std::string>>({.length = 1 << 30, .result = ""});
+  const std::uint64_t before = resident_bytes();
   // A count of zero, and a gigabyte that follows it unread.
   EXPECT_THROW(thread.getResult(), CodecError);
+  EXPECT_LT(resident_bytes(), before + (64 << 20));
+}
+
+TEST_F(ForgedCommit, ALengthBeyondMaxResultBytesIsAProtocolViolation) {
+  const Forgery forgery{.commit = next_commit(), .length = 1001, .result = "x"};
+  KillableThread<std::string> thread({.max_result_bytes = 1000},
+                                     commit_forgery<std::string>, forgery,
+                                     SharedArray<int>());
+  thread.start();
+  try {
+    thread.getResult();
+    ADD_FAILURE() << "it was believed";
+  } catch (const ProtocolViolation& violation) {
+    EXPECT_THAT(violation.what(), ::testing::HasSubstr("max_result_bytes"));
+  }
 }
 
 /// What names a SharedArray: index or offset, and count.

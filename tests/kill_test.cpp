@@ -403,6 +403,31 @@ TEST_F(Kill, TheErrorTellsTheNameAndTheEvidence) {
   }
 }
 
+TEST_F(Kill, TheReportHasTheProcessorTimeOfWhatWasKilled) {
+  const auto killed = [this](void (*function)(std::string), const std::string& ready) {
+    KillableThread thread(function, path(ready));
+    thread.start();
+    await_file(path(ready));
+    const auto wall = [&, began = std::chrono::steady_clock::now()] {
+      return std::chrono::steady_clock::now() - began;
+    };
+    while (wall() < 50ms) std::this_thread::yield();
+    thread.kill(0ms);
+    thread.join();
+    return thread.report();
+  };
+  const Report spinner = killed(
+      [](std::string ready) {
+        signal_file(ready);
+        compute_for_ever();
+      },
+      "spinning");
+  EXPECT_GT(spinner.user_cpu, 0ns);
+  EXPECT_LE(spinner.user_cpu, spinner.wall);
+  const Report waiter = killed(sleeper, "sleeping");
+  EXPECT_LT(waiter.user_cpu + waiter.system_cpu, waiter.wall / 2);
+}
+
 TEST_F(Kill, ASigkillFromElsewhereIsNotReportedAsOurs) {
   KillableThread thread(sleeper, path("ready"));
   start(thread);

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -21,6 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 using Answer = int (*)(int);
 
@@ -128,6 +131,57 @@ TEST_F(Modules, OneWithoutABuildIdIsAStartErrorThatTellsTheRemedy) {
   const StartError error = error_of(module.answer());
   EXPECT_THAT(error.what(), HasSubstr(MODULE_WITHOUT_BUILD_ID));
   EXPECT_THAT(error.what(), HasSubstr("-Wl,--build-id"));
+}
+
+// --- Functions of libraries that only the worker loads ---
+
+using Question = int(int);
+
+TEST_F(Modules, AFunctionOfALibraryThatOnlyTheWorkerLoadsRuns) {
+  const auto answer = library_function<Question>(MODULE_FIRST, "module_answer");
+  EXPECT_EQ(call(answer, 4), 42);
+  EXPECT_EQ(call({.start_method = StartMethod::spawn}, answer, 4), 42);
+  ProcessPool pool({.workers = 1});
+  EXPECT_EQ(pool.submit(answer, 4).getResult(), 42);
+  // Nothing of it has come here.
+  std::ifstream maps("/proc/self/maps");
+  const std::string text{std::istreambuf_iterator<char>(maps),
+                         std::istreambuf_iterator<char>()};
+  EXPECT_THAT(text, Not(HasSubstr(MODULE_FIRST)));
+}
+
+TEST_F(Modules, ALibraryThatTheSystemFindsNeedsNoPath) {
+  const auto cosine = library_function<double(double)>("libm.so.6", "cos");
+  EXPECT_EQ(call(cosine, 0.0), 1.0);
+}
+
+TEST_F(Modules, RunLoadsTheLibraryHere) {
+  KillableThread thread(library_function<Question>(MODULE_SECOND, "module_answer"), 4);
+  thread.run();
+  EXPECT_EQ(thread.getResult(), 43);
+}
+
+/// What a call of a function that is not there throws.
+StartError error_of(const std::string& library, const std::string& symbol) {
+  KillableThread thread(library_function<Question>(library, symbol), 4);
+  EXPECT_NO_THROW(thread.start());
+  try {
+    thread.getResult();
+  } catch (const StartError& error) {
+    return error;
+  }
+  throw std::logic_error("the call worked");
+}
+
+TEST_F(Modules, ALibraryThatIsNotThereIsAStartErrorThatNamesIt) {
+  const StartError error = error_of(path("none.so"), "module_answer");
+  EXPECT_THAT(error.what(), HasSubstr(path("none.so")));
+}
+
+TEST_F(Modules, ASymbolThatIsNotThereIsAStartErrorThatNamesBoth) {
+  const StartError error = error_of(MODULE_FIRST, "module_question");
+  EXPECT_THAT(error.what(), HasSubstr(MODULE_FIRST));
+  EXPECT_THAT(error.what(), HasSubstr("module_question"));
 }
 
 TEST_F(Modules, AFunctionInGeneratedCodeIsAStartErrorBeforeAnythingStarts) {

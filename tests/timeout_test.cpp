@@ -235,21 +235,28 @@ TEST_F(Timeout, HundredsExpireTogetherWithoutWaitingForEachOther) {
 }
 
 TEST_F(Timeout, ComesWhileTheHostIsStopped) {
-  const ChildHost host([this] {
-    KillableThread thread(
-        {.timeout = 500ms},
-        [](std::string id) {
-          signal_file(id, std::to_string(::getpid()));
-          sleep_for_ever();
-        },
-        path("worker"));
-    thread.start();
-    sleep_for_ever();
-  });
-  const pid_t worker = await_pid(path("worker"));
-  host.stop();
-  EXPECT_TRUE(eventually([&] { return !is_alive(worker); }));
-  EXPECT_EQ(process_state(host.pid()), 'T');
+  // Long enough for the host to be stopped before: on a busy machine only some such time.
+  bool was_alive = false;
+  for (auto timeout = 250ms; !was_alive && timeout < kWatchdog; timeout *= 2) {
+    const std::string file = path(std::to_string(timeout.count()));
+    const ChildHost host([&] {
+      KillableThread thread(
+          {.timeout = timeout},
+          [](std::string id) {
+            signal_file(id, std::to_string(::getpid()));
+            sleep_for_ever();
+          },
+          file);
+      thread.start();
+      sleep_for_ever();
+    });
+    const pid_t worker = await_pid(file);
+    host.stop();
+    was_alive = is_alive(worker);
+    EXPECT_TRUE(eventually([&] { return !is_alive(worker); }));
+    EXPECT_EQ(process_state(host.pid()), 'T');
+  }
+  EXPECT_TRUE(was_alive) << "each timeout came before the host was stopped";
 }
 
 TEST_F(Timeout, ComesAlsoIfNobodyWaitsForIt) {

@@ -58,6 +58,11 @@ std::string test_name(const ::testing::TestParamInfo<Strike>& info) {
 
 int answer() { return 42; }
 
+int answer_after(std::string go) {
+  await_file(go);
+  return 42;
+}
+
 void spin() {
   const volatile bool go_on = true;
   while (go_on) {
@@ -85,13 +90,30 @@ class FaultAt : public NothingIsLeft, public ::testing::WithParamInterface<Strik
   void TearDown() override {
     ::unsetenv("KILLABLE_FAULT");
     disarm();
-    if (struck_) replace_session();
+    replace_session();
     NothingIsLeft::TearDown();
   }
 
+  bool has_struck() const { return !std::filesystem::exists(token_); }
+
   /// Nothing is struck from here on.
-  void disarm() {
-    if (!std::filesystem::remove(token_)) struck_ = true;
+  void disarm() { std::filesystem::remove(token_); }
+
+  /// What a call with these options comes to.
+  void expect_an_answer(Options options) {
+    try {
+      KillableThread thread(options, answer);
+      thread.start();
+      end_if_it_hangs(thread);
+      EXPECT_TRUE(is_a_documented_end(thread.state())) << to_string(thread.state());
+      if (thread.state() == State::returned) {
+        EXPECT_EQ(thread.getResult(), 42);
+      } else {
+        EXPECT_THROW(thread.getResult(), Error);
+      }
+    } catch (const StartError&) {
+      // An answer, too: no worker was to be had.
+    }
   }
 
   /// Ends the fork server, so that the next start launches another with today's
@@ -120,24 +142,20 @@ class FaultAt : public NothingIsLeft, public ::testing::WithParamInterface<Strik
 
  private:
   std::string token_;
-  bool struck_ = false;
 };
 
 TEST_P(FaultAt, ACallGetsAnAnswerAndTheNextOneWorks) {
   arm();
-  try {
-    KillableThread thread(answer);
-    thread.start();
-    end_if_it_hangs(thread);
-    EXPECT_TRUE(is_a_documented_end(thread.state())) << to_string(thread.state());
-    if (thread.state() == State::returned) {
-      EXPECT_EQ(thread.getResult(), 42);
-    } else {
-      EXPECT_THROW(thread.getResult(), Error);
-    }
-  } catch (const StartError&) {
-    // An answer, too: no worker was to be had.
-  }
+  expect_an_answer({});
+  // Each step is one of a call that ends by itself, and so the strike has come.
+  EXPECT_TRUE(eventually([&] { return has_struck(); }));
+  expect_that_calls_work();
+}
+
+TEST_P(FaultAt, ASpawnedCallGetsAnAnswerAndTheNextOneWorks) {
+  arm();
+  expect_an_answer({.start_method = StartMethod::spawn});
+  EXPECT_TRUE(eventually([&] { return has_struck(); }));
   expect_that_calls_work();
 }
 
@@ -158,20 +176,25 @@ TEST_P(FaultAt, AKillGetsAnAnswerAndTheNextCallWorks) {
 TEST_P(FaultAt, OtherCallsThatRunGetTheirs) {
   arm();
   std::vector<KillableThread<int>> threads;
-  for (int i = 0; i < 4; ++i) threads.emplace_back(answer);
+  for (int i = 0; i < 4; ++i) threads.emplace_back(answer_after, path("go"));
   for (auto& thread : threads) try {
       thread.start();
     } catch (const StartError&) {
     }
+  signal_file(path("go"));
   int unanswered = 0;
   for (auto& thread : threads) {
     if (thread.state() == State::not_started) continue;
     end_if_it_hangs(thread);
     if (thread.state() != State::returned) ++unanswered;
   }
-  // The fork server takes all of its workers along; a worker only itself.
+  threads.clear();  // The release of a worker is a step, too.
+  EXPECT_TRUE(eventually([&] { return has_struck(); }));
+  // A fork server that dies takes all of its workers along; a worker only itself.
   if (GetParam().fault >= Fault::worker_after_fork) {
     EXPECT_LE(unanswered, 1);
+  } else if (GetParam().signal == SIGSTOP) {
+    EXPECT_EQ(unanswered, 0);
   }
 }
 
