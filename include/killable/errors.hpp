@@ -21,6 +21,8 @@ class Error : public std::runtime_error {
 class Killed : public Error {
  public:
   Killed(const std::string& what, Report report);
+  /// The evidence. After kill(0ms) that of the moment; KillableThread::report() waits for
+  /// all of it.
   const Report& report() const noexcept { return report_; }
 
  private:
@@ -125,7 +127,8 @@ class RemoteException {
   const std::string& type_name() const noexcept { return type_name_; }
   /// Its what(), or its value where it is text or a number; bounded in length.
   const std::string& message() const noexcept { return message_; }
-  /// Where it was thrown, innermost first; empty if not known.
+  /// What whoever made it has said of where it was thrown, innermost first. This library
+  /// takes none.
   const std::vector<std::string>& backtrace() const noexcept { return backtrace_; }
 
  private:

@@ -52,8 +52,8 @@ concept Callee = !std::is_same_v<std::remove_cvref_t<F>, Options> &&
 /// Arguments and result cross by value; codec.hpp says what can.
 ///
 /// A handle is move-only, also while its call runs. Its functions are thread-safe, but
-/// for assignment and destruction. A moved-from handle may only be destroyed or assigned
-/// to.
+/// for moving from it, assignment and destruction. A moved-from handle may only be
+/// destroyed or assigned to.
 ///
 /// In a child that the host made by fork(2), a copy of a handle has State::lost and no
 /// hold on the call; the parent's is not disturbed.
@@ -70,6 +70,7 @@ class KillableThread {
       : KillableThread(Options(), std::move(function), std::forward<Args>(arguments)...) {
   }
 
+  /// The same with options.
   template <class F, class... Args>
   KillableThread(Options options, F function, Args&&... arguments)
       : call_(detail::pack(std::move(options), std::move(function),
@@ -104,10 +105,12 @@ class KillableThread {
   /// Whether the call is running.
   bool is_alive() const noexcept { return state() == State::running; }
 
-  /// The worker's process id. Another process may have it once the call has ended.
+  /// The worker's process id. Another process may have it once the call has ended. Zero
+  /// while a pool has queued the call, and in a child of fork(2).
   /// Throws std::logic_error if not started.
   pid_t get_id() const { return call_.get_id(); }
 
+  /// Options::name, or what stands in for an empty one.
   const std::string& name() const noexcept { return call_.name(); }
 
   /// Requests stop on the call's stop token, which the function takes as its first
@@ -177,6 +180,7 @@ auto call(F function, Args&&... arguments) {
   return thread.getResult();
 }
 
+/// The same with options.
 template <class F, class... Args>
 auto call(Options options, F function, Args&&... arguments) {
   KillableThread thread(std::move(options), std::move(function),
@@ -192,7 +196,8 @@ auto call(Options options, F function, Args&&... arguments) {
 /// Use it in programs with one thread. Locks that other threads hold at that moment, in
 /// malloc(3) too, stay locked in the worker for ever. It also costs a fork(2) of the
 /// whole program several times over (40 ms for each GB), and the worker knows every
-/// secret of it.
+/// secret of it. start() flushes std::cout and all of stdio, since each copy of this
+/// process would write what is in their buffers again.
 template <class F>
 Forked<F> forked(F callable) {
   return Forked<F>(std::move(callable));
@@ -200,7 +205,8 @@ Forked<F> forked(F callable) {
 
 /// Waits until one of `calls`, a range of KillableThread, has ended, and returns the
 /// index of the first such; empty if `timeout` passed first or the range is empty. Throws
-/// std::logic_error if one is not started.
+/// std::logic_error if one is not started. Meanwhile none may be moved, assigned to or
+/// destroyed.
 template <class Range>
 std::optional<std::size_t> wait_any(
     const Range& calls, std::optional<std::chrono::nanoseconds> timeout = {}) {

@@ -26,7 +26,8 @@ struct Options {
   StartMethod start_method = StartMethod::fork_server;
 
   /// Wall time from the function's entry until the call is ended as by kill(). Must be
-  /// positive. Enforced outside the host, so that it holds while the host is stopped.
+  /// positive. Enforced outside the host, so that it holds while the host is stopped. A
+  /// call whose arguments take longer than a minute to arrive counts from the minute on.
   /// Empty: no limit.
   std::optional<std::chrono::nanoseconds> timeout = {};
 

@@ -18,7 +18,7 @@ enum class State {
   running,      ///< Started: a worker has the call, or a pool has queued it.
   returned,     ///< The function returned; getResult() gives its value.
   threw,        ///< The function threw; getResult() rethrows.
-  killed,       ///< Ended by kill(), raise_exception() or the handle's destructor.
+  killed,       ///< Ended by kill() or alike, or for having broken the protocol.
   timed_out,    ///< Options::timeout or PoolOptions::queue_timeout passed.
   crashed,      ///< Ended by a signal that this library did not send.
   exited,       ///< The function called exit(3), _exit(2) or pthread_exit(3).

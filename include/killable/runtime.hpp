@@ -20,7 +20,8 @@ struct Config {
   std::string worker_path = {};
 };
 
-/// Replaces the configuration. Applies to what is started afterwards.
+/// Replaces the configuration. Applies to the fork servers that start afterwards, so call
+/// it before the first call.
 /// Thread-safe. Throws std::invalid_argument for a relative worker_path.
 void configure(Config config);
 
