@@ -291,18 +291,17 @@ std::exception_ptr Pool::waited_too_long(const PoolCall& call) const {
 
 os::Deadline Pool::next_deadline() const {
   os::Deadline next = retry_.value_or(os::Deadline::never());
-  const auto include = [&](os::Clock::time_point instant) {
-    if (next.is_never() || instant < next.instant()) next = os::Deadline::at(instant);
-  };
+  const auto include = [&](const os::Deadline& due) { next = std::min(next, due); };
   if (options_.queue_timeout && !queue_.empty())
-    include(queue_.front()->submitted_at_ + *options_.queue_timeout);
-  if (drained_) include(refill_.instant());
+    include(os::Deadline::after(queue_.front()->submitted_at_, *options_.queue_timeout));
+  if (drained_) include(refill_);
   const os::Clock::time_point now = os::Clock::now();
   for (const auto& worker : workers_) {
     // Who takes in the result of a worker that is busy by then looks at that itself.
     if (worker->trim_at && (worker->phase == Phase::idle || now < *worker->trim_at))
-      include(*worker->trim_at);
-    if (worker->calls.size() > 1) include(worker->progressed_at + kStall);
+      include(os::Deadline::at(*worker->trim_at));
+    if (worker->calls.size() > 1)
+      include(os::Deadline::after(worker->progressed_at, kStall));
   }
   return next;
 }

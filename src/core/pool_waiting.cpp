@@ -1,6 +1,7 @@
 #include <poll.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <array>
 #include <exception>
 
@@ -27,12 +28,9 @@ bool Pool::join(PoolCall& call, const os::Deadline& deadline) {
       if (collect(*worker)) continue;
       if (deadline.passed()) return false;
       lead(lock, *worker, deadline);
-    } else if (deadline.passed()) {
-      return false;
-    } else if (deadline.is_never()) {
-      changed_.wait(lock);
     } else {
-      changed_.wait_until(lock, deadline.instant());
+      if (deadline.passed()) return false;
+      os::wait_until(changed_, lock, deadline);
     }
   }
   return true;
@@ -43,12 +41,12 @@ void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
       pollfd{.fd = worker.host.watch->bell.get(), .events = POLLIN, .revents = 0},
       pollfd{.fd = worker.host.watch->pidfd.get(), .events = POLLIN, .revents = 0}};
   // What waits in a row may be taken from this worker meanwhile.
-  const os::Clock::time_point stall = worker.progressed_at + kStall;
-  const bool may_stall =
-      worker.calls.size() > 1 && (deadline.is_never() || stall < deadline.instant());
+  const os::Deadline stall = worker.calls.size() > 1
+                                 ? os::Deadline::after(worker.progressed_at, kStall)
+                                 : os::Deadline::never();
   worker.is_led = true;
   lock.unlock();
-  os::poll_until(fds, may_stall ? os::Deadline::at(stall) : deadline);
+  os::poll_until(fds, std::min(stall, deadline));
   lock.lock();
   worker.is_led = false;
   if (fds[1].revents != 0) worker.is_dead = true;
