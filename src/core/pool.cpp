@@ -8,7 +8,7 @@
 #include <killable/errors.hpp>
 
 #include "channel/bell.hpp"
-#include "core/checked_options.hpp"
+#include "core/check_options.hpp"
 #include "core/fresh_call.hpp"
 #include "os/process.hpp"
 #include "os/process_memory.hpp"
@@ -44,7 +44,7 @@ Pool::Pool(PoolOptions options, std::shared_ptr<const detail::CallRequest> initi
       limit_(worker_limit(options_.workers)),
       owner_(os::this_process()),
       bell_(std::make_shared<const os::UniqueFd>(channel::make_bell())) {
-  checked(options_.call);
+  check_options(options_.call);
   if (initializer_ && !initializer_->memory->attached().empty())
     throw std::invalid_argument("a pool's initializer cannot take a SharedArray");
   if (options_.queue_timeout && *options_.queue_timeout <= 0ns)
@@ -170,47 +170,47 @@ bool Pool::collect(PoolWorker& worker) {
 }
 
 bool Pool::collect_one(PoolWorker& worker) {
-  bool is_clean = false;
-  std::optional<PoolOutcome> outcome = take_result(worker, is_clean);
-  if (!outcome) return false;
+  std::optional<Result> result = take_result(worker);
+  if (!result) return false;
+  PoolOutcome& outcome = result->outcome;
   PoolCall& call = *worker.call();
   const bool was_initializer = worker.runs_initializer();
   worker.calls.pop_front();
-  if (worker.host.inbox)
-    worker.host.inbox->take(!outcome->bytes || outcome->bytes->size() > wire::kCellBytes);
+  if (worker.host.inbox) {
+    using Wake = channel::HostInbox::Wake;
+    const bool is_small = outcome.bytes && outcome.bytes->size() <= wire::kCellBytes;
+    worker.host.inbox->take(is_small ? Wake::nobody : Wake::worker);
+  }
   worker.progressed_at = os::Clock::now();
   if (PoolCall* const next = worker.call()) next->started_at_ = worker.progressed_at;
-  resolve(call, std::move(*outcome));
+  resolve(call, std::move(outcome));
   if (worker.phase == Phase::dying) return true;
   if (was_initializer) take_initializer_outcome(worker);
-  finish_call(worker, is_clean);
+  finish_call(worker, result->is_clean);
   return true;
 }
 
-std::optional<PoolOutcome> Pool::take_result(PoolWorker& worker, bool& is_clean) try {
+std::optional<Pool::Result> Pool::take_result(PoolWorker& worker) try {
   PoolCall* const call = worker.call();
   if (call == nullptr || call->outcome_.failure) return std::nullopt;
   channel::HostSlot& slot = *worker.host.slot;
   const wire::CallNumber number = worker.number();
   const auto committed = slot.committed(worker.host.id, number);
   if (!committed) return std::nullopt;
-  const bool is_value = committed->kind == wire::ResultKind::value;
-  if (is_value && committed->length > call->options().max_result_bytes)
-    throw ProtocolViolation("the worker committed more than max_result_bytes");
+  const State state = call->state_of(*committed);
   const auto [bytes, arrays] = slot.result(number, *committed);
-  PoolOutcome outcome{.state = is_value ? State::returned : State::threw,
-                      .bytes = copy_of(bytes),
-                      .arrays = arrays};
+  PoolOutcome outcome{.state = state, .bytes = copy_of(bytes), .arrays = arrays};
   note_memory(worker, bytes.size());
   // What lies in the slot is the call's, as long as anybody holds it.
-  is_clean = committed->is_clean && !arrays;
-  return outcome;
+  return Result{.outcome = std::move(outcome),
+                .is_clean = committed->is_clean && !arrays};
 } catch (const ProtocolViolation& violation) {
   violate(worker, violation.what());
   return std::nullopt;
 } catch (const std::exception&) {
   // No memory for the result.
-  return PoolOutcome{.state = State::threw, .failure = std::current_exception()};
+  return Result{.outcome = {.state = State::threw, .failure = std::current_exception()},
+                .is_clean = false};
 }
 
 /// Memory that is there already takes a tenth of the time of memory that has to be made,

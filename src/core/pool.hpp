@@ -61,6 +61,12 @@ class Pool : public std::enable_shared_from_this<Pool> {
   using Phase = PoolWorker::Phase;
   using Workers = std::list<std::unique_ptr<PoolWorker>>;
 
+  /// Of a worker that has ended a call.
+  struct Result {
+    PoolOutcome outcome;
+    bool is_clean;  ///< The worker can go on.
+  };
+
   // Queue and workers: pool.cpp.
   void enqueue(PoolCall& call);
   void require_room() const;
@@ -71,7 +77,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void make_idle(PoolWorker& worker);
   bool collect(PoolWorker& worker);
   bool collect_one(PoolWorker& worker);
-  std::optional<PoolOutcome> take_result(PoolWorker& worker, bool& is_clean);
+  std::optional<Result> take_result(PoolWorker& worker);
   void note_memory(PoolWorker& worker, std::size_t result_bytes);
   static void trim(PoolWorker& worker);
   void finish_call(PoolWorker& worker, bool is_clean);

@@ -3,7 +3,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include <killable/detail/exception.hpp>
 #include <killable/errors.hpp>
 
 #include "core/outcome.hpp"
@@ -62,12 +61,7 @@ detail::Source PoolCall::result() {
   join(os::Deadline::never());
   if (outcome_.failure) std::rethrow_exception(outcome_.failure);
   if (!outcome_.bytes) throw_outcome(outcome_.report, title(), options());
-  detail::Source source(outcome_.bytes->bytes(), memory_budget());
-  if (outcome_.state == State::threw)
-    std::rethrow_exception(detail::decode_exception(source));
-  request_.memory->set_slot_arrays(outcome_.arrays);
-  source.set_attachments(*request_.memory);
-  return source;
+  return value_of(outcome_.state, {outcome_.bytes->bytes(), outcome_.arrays});
 }
 
 bool PoolCall::watch(WaitSet& wait_set) {

@@ -70,20 +70,17 @@ void Pool::add(PoolWorker& worker, PoolCall& call) {
   ++worker.given;
   call.worker_ = &worker;
   call.pid_ = worker.host.pid;
-  const Options& options = call.options();
-  if (options.timeout) {
+  if (const auto timeout = call.options().timeout) {
     worker.is_armed = true;
     worker.session->arm(
         worker.host.id,
-        worker.given == 1 ? wire::TimeoutFrom::entry : wire::TimeoutFrom::now,
-        *options.timeout, call.grace_period());
+        worker.given == 1 ? wire::TimeoutFrom::entry : wire::TimeoutFrom::now, *timeout,
+        call.grace_period());
     wake();
   }
-  worker.host.inbox->add({.name = options.name,
-                          .max_result_bytes = options.max_result_bytes,
-                          .arguments = call.request().arguments->bytes(),
-                          .is_last = worker.given == options_.max_calls_per_worker,
-                          .attached = call.request().memory->attached()});
+  channel::OutgoingCall outgoing = call.outgoing();
+  outgoing.is_last = worker.given == options_.max_calls_per_worker;
+  worker.host.inbox->add(outgoing);
 }
 
 /// How many calls a worker is to have: each its share of the queue, if all are tiny.

@@ -223,17 +223,9 @@ void Pool::adopt(std::unique_ptr<PoolWorker> made) {
 
 /// A worker for this call alone.
 void Pool::make_own_worker(Lock& lock, PoolCall& call) try {
-  const Options& options = call.options();
   lock.unlock();
   const std::shared_ptr<Session> session = Runtime::instance().session();
-  std::optional<HostWorker> made =
-      session->start({.call = {.name = options.name,
-                               .max_result_bytes = options.max_result_bytes,
-                               .arguments = call.request().arguments->bytes(),
-                               .attached = call.request().memory->attached()},
-                      .spawn = options.start_method == StartMethod::spawn,
-                      .timeout = options.timeout,
-                      .grace = call.grace_period()});
+  std::optional<HostWorker> made = session->start(call.session_request());
   lock.lock();
   if (!made) return resolve(call, {.state = State::lost});
   made->inbox.reset();

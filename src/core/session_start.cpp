@@ -192,7 +192,7 @@ void Session::fill_spares(const Lock&) {
     if (has_failed) records_.erase(record);
     return has_failed;
   });
-  const std::size_t target = spare_target_.count();
+  const std::size_t target = spare_target_.decayed_count();
   while (!lost_ && spares_.size() < target)
     spares_.push_back(ask_to_wait(kPlainResultBytes));
 }
