@@ -88,14 +88,8 @@ bool Pool::request_stop(PoolCall& call) {
   const Lock lock(mutex_);
   if (call.phase_ == PoolCall::Phase::done || call.stop_requested_) return false;
   call.stop_requested_ = true;
-  if (call.worker_ != nullptr && isolate(call)) stop(*call.worker_);
+  if (call.worker_ != nullptr && isolate(call)) call.worker_->request_stop();
   return call.phase_ != PoolCall::Phase::done;
-}
-
-void Pool::stop(PoolWorker& worker) {
-  // Its next call would find the stop of this one.
-  worker.is_condemned = true;
-  worker.host.request_stop();
 }
 
 void Pool::end(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
@@ -106,7 +100,7 @@ void Pool::end(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
 void Pool::end_locked(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
   if (call.phase_ == PoolCall::Phase::running) end_running(call, mode, grace);
   if (call.phase_ != PoolCall::Phase::queued) return;  // Else it was, or is again.
-  queue_.erase(call.place_);
+  queue_.take(call);
   resolve(call, {.state = State::killed});
 }
 
