@@ -64,26 +64,24 @@ class Pool : public std::enable_shared_from_this<Pool> {
   using Phase = PoolWorker::Phase;
   using Workers = std::list<std::unique_ptr<PoolWorker>>;
 
-  /// Of a worker that has ended a call.
+  /// What a worker has committed.
   struct Result {
     PoolOutcome outcome;
     bool is_clean;  ///< The worker can go on.
   };
 
-  // All of these but serve() run under the lock; those that take it let go of it for a
-  // while. What is still there when they have it again:
+  // All of these run under the lock, but for serve(), which takes it. Those that are
+  // given the Lock let go of it for a while. What is still there when they have it again:
   //
-  // - A worker. Only the pool's thread removes one, and none that is led. Its leader
-  // holds
-  //   it by that; the thread itself holds none.
-  // - A call of a handle, until its phase is done: the handle's destructor waits for
-  // that.
-  //   From then on it may be gone as soon as the lock is free, so nobody here keeps it.
+  // - A worker that the caller leads. Only the pool's thread removes workers, and none
+  //   that is led.
+  // - A call of a handle, if it was not done: the handle's destructor waits for that.
+  //   Once it is done, it may be destroyed as soon as the lock is free.
   // - An initializer's call, as long as its worker.
   //
   // Who has the lock may collect() from any worker but one that is led: its leader is
   // about to. Only what cannot wait for that, to end a call or to take some back, takes
-  // in the result all the same, and the leader finds nothing.
+  // in results all the same, and the leader finds nothing.
 
   // From submit() to a worker, and from a result to the next call: pool.cpp.
 
@@ -116,7 +114,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// A worker that breaks the protocol is not heard any more, but ended, and with it the
   /// call that it runs.
   void violate(PoolWorker& worker, const std::string& how);
-  /// The call has ended. The last thing that may be done to it.
+  /// The call is done.
   void resolve(PoolCall& call, PoolOutcome outcome);
   void note_run(std::chrono::nanoseconds run) noexcept;
 
@@ -169,13 +167,13 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void tend(PoolWorker& worker);
   /// No call will come for this worker.
   void dismiss(PoolWorker& worker);
-  /// The worker is gone, and nothing of its tree is left. Without `ended`, the session
-  /// is.
+  /// The worker is gone, and nothing of its tree is left. Without `ended`, so is the
+  /// session.
   void bury(PoolWorker& worker, const std::optional<wire::Ended>& ended);
   void end_call_of_dead(PoolWorker& worker, const std::optional<wire::Ended>& ended);
   void take_initializer_outcome(PoolWorker& worker);
   void remove_buried();
-  /// Finds or makes workers for what is queued, as far as the limit allows.
+  /// Finds or makes workers for what is queued, up to the limit.
   void grow(Lock& lock);
   /// Asks for new spares, if it is time.
   void refill(Lock& lock);
