@@ -64,14 +64,14 @@ detail::Source PoolCall::result() {
   return value_of(outcome_.state, {outcome_.bytes->bytes(), outcome_.arrays});
 }
 
+bool PoolCall::watch(WaitSet& wait_set) {
+  return !is_elsewhere() && pool_->watch(*this, wait_set);
+}
+
 bool PoolCall::needs_own_worker(const Options& defaults) const noexcept {
   return options().start_method == StartMethod::spawn ||
          options().max_result_bytes > defaults.max_result_bytes ||
          request().arguments->size() > Session::kInboxCapacity;
-}
-
-bool PoolCall::watch(WaitSet& wait_set) {
-  return !is_elsewhere() && pool_->watch(*this, wait_set);
 }
 
 }  // namespace killable::core

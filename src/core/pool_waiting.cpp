@@ -24,14 +24,13 @@ bool Pool::join(PoolCall& call, const os::Deadline& deadline) {
   Lock lock(mutex_);
   while (call.phase_ != PoolCall::Phase::done) {
     PoolWorker* const worker = call.worker_;
-    if (worker != nullptr && !worker->is_led && !worker->is_dead) {
-      if (collect(*worker)) continue;
-      if (deadline.passed()) return false;
+    const bool can_lead = worker != nullptr && !worker->is_led && !worker->is_dead;
+    if (can_lead && collect(*worker)) continue;
+    if (deadline.passed()) return false;
+    if (can_lead)
       lead(lock, *worker, deadline);
-    } else {
-      if (deadline.passed()) return false;
+    else
       os::wait_until(changed_, lock, deadline);
-    }
   }
   return true;
 }
