@@ -315,6 +315,17 @@ TEST_F(Pool, QueueTimeoutCountsFromSubmit) {
   running.join();
 }
 
+TEST_F(Pool, AQueueTimeoutBeyondTheEndOfTimeIsNone) {
+  ProcessPool pool({.workers = 1, .queue_timeout = std::chrono::nanoseconds::max()});
+  auto running = pool.submit(wait_for, path("go"));
+  EXPECT_TRUE(eventually([&] { return pool.stats().running == 1; }));
+  auto queued = pool.submit(twice, 1);
+  EXPECT_FALSE(queued.join(50ms));
+  signal_file(path("go"));
+  EXPECT_EQ(queued.getResult(), 2);
+  running.join();
+}
+
 TEST_F(Pool, ATimeoutCountsFromTheStartOfTheCall) {
   ProcessPool pool({.workers = 1});
   auto running = pool.submit(wait_for, path("go"));

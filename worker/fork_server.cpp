@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <deque>
@@ -250,8 +251,7 @@ os::Deadline ForkServer::next_timer() const {
       strangers_left_ ? os::Deadline::in(kStrangerPause) : os::Deadline::never();
   if (timers_.empty()) return strangers;
   const os::Deadline timer = os::Deadline::at(timers_.begin()->first);
-  return strangers.is_never() || timer.instant() < strangers.instant() ? timer
-                                                                       : strangers;
+  return std::min(timer, strangers);
 }
 
 /// Each fork copies the descriptors of this process, so none is kept that is not needed:

@@ -49,15 +49,13 @@ void Ladder::terminate() {
   send_sigterm();
 }
 
-void Ladder::kill(std::chrono::nanoseconds grace) {
-  climb(wire::EndedBy::kill, true, grace);
-}
+void Ladder::kill(std::chrono::nanoseconds grace) { climb(wire::EndedBy::kill, grace); }
 
 void Ladder::release(std::chrono::nanoseconds grace) {
-  climb(wire::EndedBy::release, false, grace);
+  climb(wire::EndedBy::release, grace);
 }
 
-void Ladder::climb(wire::EndedBy by, bool sigterm, std::chrono::nanoseconds grace) {
+void Ladder::climb(wire::EndedBy by, std::chrono::nanoseconds grace) {
   const os::Deadline deadline = os::Deadline::in(grace);
   switch (phase_) {
     case Phase::running:
@@ -66,13 +64,12 @@ void Ladder::climb(wire::EndedBy by, bool sigterm, std::chrono::nanoseconds grac
       by_ = by;
       phase_ = Phase::terminating;
       timer_ = deadline;
-      if (sigterm && grace > 0ns) send_sigterm();
+      // A worker that is released has done its work, and ends by itself.
+      if (by != wire::EndedBy::release && grace > 0ns) send_sigterm();
       break;
     case Phase::terminating:
       // A second, more impatient kill shortens the grace period and never extends it.
-      if (timer_.is_never() ||
-          (!deadline.is_never() && deadline.instant() < timer_.instant()))
-        timer_ = deadline;
+      timer_ = std::min(timer_, deadline);
       break;
     case Phase::killing:
     case Phase::dead: return;
@@ -109,7 +106,7 @@ void Ladder::check_timeout() {
   if (due > now)
     timer_ = os::Deadline::at(due);
   else
-    climb(wire::EndedBy::timeout, true, timeout_grace_);
+    climb(wire::EndedBy::timeout, timeout_grace_);
 }
 
 void Ladder::kill_round() {

@@ -59,7 +59,7 @@ class Ladder {
  private:
   enum class Phase { running, terminating, killing, dead };
 
-  void climb(wire::EndedBy by, bool sigterm, std::chrono::nanoseconds grace);
+  void climb(wire::EndedBy by, std::chrono::nanoseconds grace);
   void send_sigterm();
   void check_timeout();
   void kill_round();

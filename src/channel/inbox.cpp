@@ -60,9 +60,9 @@ void HostInbox::publish() noexcept {
   os::futex_wake(header().posted);
 }
 
-void HostInbox::take(bool is_large) noexcept {
+void HostInbox::take(Wake wake) noexcept {
   header().taken.store(++taken_);
-  if (is_large) os::futex_wake(header().taken);
+  if (wake == Wake::worker) os::futex_wake(header().taken);
 }
 
 void HostInbox::withdraw(wire::CallNumber number) noexcept {

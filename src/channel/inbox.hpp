@@ -54,12 +54,14 @@ class HostInbox {
     publish();
   }
 
-  /// The result of the next call is in. `is_large`: the worker may be waiting for that.
-  void take(bool is_large) noexcept;
+  enum class Wake { nobody, worker };
+
+  /// The result of the next call is in. The worker may be waiting for that, if the result
+  /// was larger than a cell.
+  void take(Wake wake) noexcept;
 
   /// Takes back the calls from `number` on that the worker has not started: ask its slot
-  /// after this,
-  /// and restore() what it was if it has.
+  /// after this, and restore() what it was if it has.
   void withdraw(wire::CallNumber number) noexcept;
   void restore(wire::CallNumber last) noexcept;
 

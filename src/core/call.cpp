@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <limits>
 #include <utility>
 
+#include <killable/detail/exception.hpp>
 #include <killable/errors.hpp>
 
-#include "core/checked_options.hpp"
+#include "core/check_options.hpp"
 #include "os/image.hpp"
 #include "os/process.hpp"
 #include "wire/slot_format.hpp"
@@ -24,7 +26,8 @@ constexpr std::uint64_t kMemoryPerResultByte = 8;
 
 Call::Call(detail::CallRequest request)
     : request_(std::move(request)), owner_(os::this_process()) {
-  request_.options = checked(std::move(request_.options));
+  check_options(request_.options);
+  if (request_.options.name.empty()) request_.options.name = default_name();
   constexpr std::size_t kMost = detail::CallMemory::kMaxAttached;
   const std::size_t attached = request_.memory->attached().size();
   if (attached > kMost)
@@ -42,6 +45,36 @@ std::string Call::title(pid_t pid) const {
   std::string title = "call '" + request_.options.name + "'";
   if (pid != 0) title += " (process " + std::to_string(pid) + ")";
   return title;
+}
+
+channel::OutgoingCall Call::outgoing() const noexcept {
+  return {.name = request_.options.name,
+          .max_result_bytes = request_.options.max_result_bytes,
+          .arguments = request_.arguments->bytes(),
+          .attached = request_.memory->attached()};
+}
+
+Session::Request Call::session_request() const noexcept {
+  return {.call = outgoing(),
+          .spawn = request_.options.start_method == StartMethod::spawn,
+          .timeout = request_.options.timeout,
+          .grace = grace_period()};
+}
+
+State Call::state_of(const channel::Committed& committed) const {
+  if (committed.kind != wire::ResultKind::value) return State::threw;
+  if (committed.length > request_.options.max_result_bytes)
+    throw ProtocolViolation("the worker committed " + std::to_string(committed.length) +
+                            " bytes, more than max_result_bytes");
+  return State::returned;
+}
+
+detail::Source Call::value_of(State state, const channel::HostSlot::Result& result) {
+  detail::Source source(result.bytes, memory_budget());
+  if (state == State::threw) std::rethrow_exception(detail::decode_exception(source));
+  request_.memory->set_slot_arrays(result.arrays);
+  source.set_attachments(*request_.memory);
+  return source;
 }
 
 std::uint64_t Call::memory_budget() const noexcept {

@@ -5,13 +5,15 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 
 #include <killable/detail/bytes.hpp>
 #include <killable/detail/call_handle.hpp>
 #include <killable/report.hpp>
 
+#include "channel/inbox.hpp"
+#include "channel/slot.hpp"
+#include "core/session.hpp"
 #include "core/wait_set.hpp"
 #include "os/deadline.hpp"
 #include "wire/control.hpp"
@@ -55,8 +57,18 @@ class Call {
   bool is_elsewhere() const noexcept;
   /// Names the call in errors; `pid` is 0 if it has no process.
   std::string title(pid_t pid) const;
-  /// The bound of the memory that decoding a result may take.
-  std::uint64_t memory_budget() const noexcept;
+
+  /// As it goes to a worker that was there before. Its arguments stay where they are.
+  channel::OutgoingCall outgoing() const noexcept;
+  /// For a worker that has this call alone.
+  Session::Request session_request() const noexcept;
+
+  /// `returned` or `threw`. Throws ProtocolViolation if the worker has committed a larger
+  /// value than the call may have.
+  State state_of(const channel::Committed& committed) const;
+  /// What such a call gives its handle: the encoded value, in place. Throws the
+  /// exception, if that is what `result` is.
+  detail::Source value_of(State state, const channel::HostSlot::Result& result);
 
   /// A kill outdoes a SIGTERM alone, and of two kills the more impatient one counts: as
   /// in the fork server's ladder.
@@ -71,6 +83,9 @@ class Call {
   std::optional<PendingEnd> pending_end_;  ///< Asked for while a worker is made for it.
 
  private:
+  /// The bound of the memory that decoding a result may take.
+  std::uint64_t memory_budget() const noexcept;
+
   pid_t owner_;  ///< The process that made this.
 };
 

@@ -7,7 +7,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include <killable/detail/exception.hpp>
 #include <killable/errors.hpp>
 
 #include "core/outcome.hpp"
@@ -182,12 +181,7 @@ bool FreshCall::take_commit() {
   try {
     committed_ = worker_->slot->committed(worker_->id, kOnlyCall);
     if (!committed_) return false;
-    const bool is_value = committed_->kind == wire::ResultKind::value;
-    if (is_value && committed_->length > request_.options.max_result_bytes)
-      throw ProtocolViolation("the worker committed " +
-                              std::to_string(committed_->length) +
-                              " bytes, more than max_result_bytes");
-    state_ = is_value ? State::returned : State::threw;
+    state_ = state_of(*committed_);
     return true;
   } catch (const ProtocolViolation& violation) {
     committed_.reset();
@@ -273,14 +267,9 @@ detail::Source FreshCall::result() {
     throw_outcome(report, title(), request_.options);
   }
   const std::lock_guard lock(mutex_);
-  const channel::HostSlot::Result result =
-      inline_result_ ? channel::HostSlot::Result{inline_result_->sink.bytes(), nullptr}
-                     : slot_result();
-  detail::Source source(result.bytes, memory_budget());
-  if (state == State::threw) std::rethrow_exception(detail::decode_exception(source));
-  request_.memory->set_slot_arrays(result.arrays);
-  source.set_attachments(*request_.memory);
-  return source;
+  return value_of(state, inline_result_
+                             ? channel::HostSlot::Result{inline_result_->sink.bytes(), {}}
+                             : slot_result());
 }
 
 /// What is known of a killed worker before it is gone.

@@ -51,7 +51,7 @@ class FreshCall final : public Call {
   void begin();
   void launch();
   bool try_launch(const std::shared_ptr<Session>& session);
-  void started(std::shared_ptr<Session> session, HostWorker worker);
+  void adopt(std::shared_ptr<Session> session, HostWorker worker);
   void run_inline();
 
   State settle();

@@ -16,14 +16,6 @@
 /// How a call comes to a worker.
 namespace killable::core {
 
-namespace {
-
-/// A fork server that dies at the moment of a start is replaced, but not for ever:
-/// something kills them.
-constexpr int kLaunchAttempts = 4;
-
-}  // namespace
-
 void FreshCall::start() {
   begin();
   try {
@@ -56,7 +48,7 @@ void FreshCall::begin() {
 void FreshCall::launch() try {
   check_function_is_reachable();
   Runtime& runtime = Runtime::instance();
-  for (int attempt = 0; attempt < kLaunchAttempts; ++attempt)
+  for (int attempt = 0; attempt < Runtime::kSessionAttempts; ++attempt)
     if (try_launch(request_.captured ? runtime.forked_session() : runtime.session()))
       return;
   os::throw_errno(ECONNRESET, "get a worker: the fork server was killed at once");
@@ -70,23 +62,15 @@ void FreshCall::launch() try {
 
 /// False: the fork server died before the call had a worker.
 bool FreshCall::try_launch(const std::shared_ptr<Session>& session) {
-  const Options& options = request_.options;
   started_at_ns_ = os::monotonic_ns();
-  std::optional<HostWorker> worker =
-      session->start({.call = {.name = options.name,
-                               .max_result_bytes = options.max_result_bytes,
-                               .arguments = request_.arguments->bytes(),
-                               .attached = request_.memory->attached()},
-                      .spawn = options.start_method == StartMethod::spawn,
-                      .timeout = options.timeout,
-                      .grace = grace_period()});
+  std::optional<HostWorker> worker = session->start(session_request());
   if (!worker) return false;
-  started(session, std::move(*worker));
+  adopt(session, std::move(*worker));
   session->refill_if_empty();
   return true;
 }
 
-void FreshCall::started(std::shared_ptr<Session> session, HostWorker worker) {
+void FreshCall::adopt(std::shared_ptr<Session> session, HostWorker worker) {
   {
     const std::lock_guard lock(mutex_);
     // The worker has its own mapping of them.

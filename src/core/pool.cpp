@@ -8,10 +8,9 @@
 #include <killable/errors.hpp>
 
 #include "channel/bell.hpp"
-#include "core/checked_options.hpp"
+#include "core/check_options.hpp"
 #include "core/fresh_call.hpp"
 #include "os/process.hpp"
-#include "os/process_memory.hpp"
 #include "os/signals.hpp"
 
 namespace killable::core {
@@ -20,11 +19,6 @@ namespace {
 
 using std::chrono::nanoseconds;
 using namespace std::chrono_literals;
-
-/// Of the arguments or of the result: more is given back some time after the call.
-constexpr std::size_t kLargeBytes = std::size_t{64} << 10;
-
-constexpr auto kKeptFor = 500ms;
 
 std::shared_ptr<const detail::HeapSink> copy_of(std::span<const std::byte> bytes) {
   auto copy = std::make_shared<detail::HeapSink>();
@@ -43,8 +37,9 @@ Pool::Pool(PoolOptions options, std::shared_ptr<const detail::CallRequest> initi
       initializer_(std::move(initializer)),
       limit_(worker_limit(options_.workers)),
       owner_(os::this_process()),
-      bell_(std::make_shared<const os::UniqueFd>(channel::make_bell())) {
-  checked(options_.call);
+      bell_(std::make_shared<const os::UniqueFd>(channel::make_bell())),
+      queue_(options_.queue_timeout) {
+  check_options(options_.call);
   if (initializer_ && !initializer_->memory->attached().empty())
     throw std::invalid_argument("a pool's initializer cannot take a SharedArray");
   if (options_.queue_timeout && *options_.queue_timeout <= 0ns)
@@ -86,8 +81,7 @@ void Pool::enqueue(PoolCall& call) {
   if (is_shut_) throw std::logic_error("cannot submit to a pool that was shut down");
   if (broken_) return resolve(call, *broken_);
   require_room();
-  call.phase_ = PoolCall::Phase::queued;
-  call.place_ = queue_.insert(queue_.end(), &call);
+  queue_.push(call);
   if (find_worker_for(call)) return;
   if (!thread_.joinable()) {
     // The host's signals are none of its business.
@@ -108,8 +102,9 @@ void Pool::require_room() const {
                     " calls wait for a worker");
 }
 
-PoolCall& Pool::dequeue(PoolCall& call) {
-  queue_.erase(call.place_);
+PoolCall& Pool::begin_first() { return begin(queue_.pop()); }
+
+PoolCall& Pool::begin(PoolCall& call) {
   call.phase_ = PoolCall::Phase::running;
   call.started_at_ = os::Clock::now();
   if (call.is_users()) {
@@ -119,17 +114,10 @@ PoolCall& Pool::dequeue(PoolCall& call) {
   return call;
 }
 
-bool Pool::needs_own_worker(const PoolCall& call) const noexcept {
-  return call.options().start_method == StartMethod::spawn ||
-         call.options().max_result_bytes > options_.call.max_result_bytes ||
-         call.request().arguments->size() > Session::kInboxCapacity;
-}
-
-/// Whether a worker has it now.
 bool Pool::find_worker_for(PoolCall& call) {
-  if (queue_.size() > 1 || needs_own_worker(call)) return false;
+  if (queue_.size() > 1 || call.needs_own_worker(options_.call)) return false;
   if (PoolWorker* const idle = idle_worker()) {
-    give(*idle, dequeue(call));
+    give(*idle, begin_first());
     return true;
   }
   // One may have ended its call without anybody having looked; it takes what is queued.
@@ -140,7 +128,6 @@ bool Pool::find_worker_for(PoolCall& call) {
   return false;
 }
 
-/// One that is idle, if there is one that has kept quiet.
 PoolWorker* Pool::idle_worker() {
   while (!idle_.empty() && idle_.front()->has_answered_ahead())
     retire(*idle_.front(), wire::EndMode::kill);
@@ -152,15 +139,12 @@ void Pool::make_idle(PoolWorker& worker) {
   worker.phase = Phase::idle;
   idle_.push_back(&worker);
   if (queue_.empty()) return;
-  PoolCall& next = *queue_.front();
-  if (!needs_own_worker(next)) return give_next(worker);
+  if (!queue_.first().needs_own_worker(options_.call)) return give_next(worker);
   wake();  // It has to make room for a worker of another kind.
 }
 
 // --- From a result to the next call ---
 
-/// Takes in the results of a busy worker, and gives it its next calls. False: there is no
-/// result yet.
 bool Pool::collect(PoolWorker& worker) {
   if (!collect_one(worker)) return false;
   while (collect_one(worker)) {
@@ -170,71 +154,52 @@ bool Pool::collect(PoolWorker& worker) {
 }
 
 bool Pool::collect_one(PoolWorker& worker) {
-  bool is_clean = false;
-  std::optional<PoolOutcome> outcome = take_result(worker, is_clean);
-  if (!outcome) return false;
+  std::optional<Result> result = take_result(worker);
+  if (!result) return false;
+  PoolOutcome& outcome = result->outcome;
   PoolCall& call = *worker.call();
   const bool was_initializer = worker.runs_initializer();
   worker.calls.pop_front();
-  if (worker.host.inbox)
-    worker.host.inbox->take(!outcome->bytes || outcome->bytes->size() > wire::kCellBytes);
+  if (worker.host.inbox) {
+    using Wake = channel::HostInbox::Wake;
+    const bool is_small = outcome.bytes && outcome.bytes->size() <= wire::kCellBytes;
+    worker.host.inbox->take(is_small ? Wake::nobody : Wake::worker);
+  }
   worker.progressed_at = os::Clock::now();
   if (PoolCall* const next = worker.call()) next->started_at_ = worker.progressed_at;
-  resolve(call, std::move(*outcome));
+  resolve(call, std::move(outcome));
   if (worker.phase == Phase::dying) return true;
   if (was_initializer) take_initializer_outcome(worker);
-  finish_call(worker, is_clean);
+  finish_call(worker, result->is_clean);
   return true;
 }
 
-std::optional<PoolOutcome> Pool::take_result(PoolWorker& worker, bool& is_clean) try {
+std::optional<Pool::Result> Pool::take_result(PoolWorker& worker) try {
   PoolCall* const call = worker.call();
   if (call == nullptr || call->outcome_.failure) return std::nullopt;
   channel::HostSlot& slot = *worker.host.slot;
   const wire::CallNumber number = worker.number();
   const auto committed = slot.committed(worker.host.id, number);
   if (!committed) return std::nullopt;
-  const bool is_value = committed->kind == wire::ResultKind::value;
-  if (is_value && committed->length > call->options().max_result_bytes)
-    throw ProtocolViolation("the worker committed more than max_result_bytes");
+  const State state = call->state_of(*committed);
   const auto [bytes, arrays] = slot.result(number, *committed);
-  PoolOutcome outcome{.state = is_value ? State::returned : State::threw,
-                      .bytes = copy_of(bytes),
-                      .arrays = arrays};
-  note_memory(worker, bytes.size());
+  PoolOutcome outcome{.state = state, .bytes = copy_of(bytes), .arrays = arrays};
+  if (worker.note_memory(std::max(bytes.size(), call->request().arguments->size())))
+    wake();
   // What lies in the slot is the call's, as long as anybody holds it.
-  is_clean = committed->is_clean && !arrays;
-  return outcome;
+  return Result{.outcome = std::move(outcome),
+                .is_clean = committed->is_clean && !arrays};
 } catch (const ProtocolViolation& violation) {
   violate(worker, violation.what());
   return std::nullopt;
 } catch (const std::exception&) {
   // No memory for the result.
-  return PoolOutcome{.state = State::threw, .failure = std::current_exception()};
+  return Result{.outcome = {.state = State::threw, .failure = std::current_exception()},
+                .is_clean = false};
 }
 
-/// Memory that is there already takes a tenth of the time of memory that has to be made,
-/// so it is kept as long as large calls follow each other.
-void Pool::note_memory(PoolWorker& worker, std::size_t result_bytes) {
-  const os::Clock::time_point now = os::Clock::now();
-  if (std::max(result_bytes, worker.call()->request().arguments->size()) > kLargeBytes) {
-    worker.trim_at = now + kKeptFor;
-    wake();
-  } else if (worker.trim_at && now >= *worker.trim_at) {
-    trim(worker);
-  }
-}
-
-/// Requires: its result is in.
-void Pool::trim(PoolWorker& worker) {
-  worker.trim_at.reset();
-  worker.host.slot->trim();
-  if (worker.host.inbox && worker.host.inbox->is_swollen()) worker.is_condemned = true;
-}
-
-/// A call has ended, and its worker has not.
 void Pool::finish_call(PoolWorker& worker, bool is_clean) {
-  if (is_clean && may_go_on(worker)) return;
+  if (is_clean && worker.may_go_on(options_)) return;
   if (is_clean) {
     if (take_back(worker, 0)) retire(worker, wire::EndMode::kill);
     return;
@@ -243,27 +208,17 @@ void Pool::finish_call(PoolWorker& worker, bool is_clean) {
   retire(worker, wire::EndMode::release);
 }
 
-/// Gives a worker more, or lets it rest.
 void Pool::finish_row(PoolWorker& worker) {
   if (worker.phase != Phase::busy) return;
   if (!worker.calls.empty()) {
     if (worker.calls.size() <= wire::kRing / 2 && !queue_.empty() &&
-        may_follow(worker, *queue_.front()))
+        may_follow(worker, queue_.first()))
       give_next(worker);
     return;
   }
   if (!std::exchange(worker.is_armed, false)) return make_idle(worker);
   worker.phase = Phase::disarming;
   worker.session->disarm(worker.host.id);
-}
-
-bool Pool::may_go_on(const PoolWorker& worker) const {
-  return !worker.is_condemned && worker.is_reusable() &&
-         worker.host.inbox->last() < wire::kMaxCalls &&
-         (options_.max_calls_per_worker == 0 ||
-          worker.given < options_.max_calls_per_worker || !worker.calls.empty()) &&
-         (options_.max_worker_memory_bytes == 0 ||
-          os::resident_bytes(worker.host.pid) <= options_.max_worker_memory_bytes);
 }
 
 void Pool::retire(PoolWorker& worker, wire::EndMode mode) {
@@ -274,7 +229,6 @@ void Pool::retire(PoolWorker& worker, wire::EndMode mode) {
   wake();
 }
 
-/// A worker that breaks the protocol is not heard any more, but ended.
 void Pool::violate(PoolWorker& worker, const std::string& how) {
   PoolCall& call = *worker.call();
   requeue_from(worker, 1);

@@ -10,6 +10,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -17,6 +19,7 @@
 
 #include "core/durations.hpp"
 #include "core/pool_call.hpp"
+#include "core/pool_queue.hpp"
 #include "core/pool_worker.hpp"
 #include "core/wait_set.hpp"
 #include "os/deadline.hpp"
@@ -61,68 +64,134 @@ class Pool : public std::enable_shared_from_this<Pool> {
   using Phase = PoolWorker::Phase;
   using Workers = std::list<std::unique_ptr<PoolWorker>>;
 
-  // Queue and workers: pool.cpp.
+  /// What a worker has committed.
+  struct Result {
+    PoolOutcome outcome;
+    bool is_clean;  ///< The worker can go on.
+  };
+
+  // All of these run under the lock, but for serve(), which takes it. Those that are
+  // given the Lock let go of it for a while. What is still there when they have it again:
+  //
+  // - A worker that the caller leads. Only the pool's thread removes workers, and none
+  //   that is led.
+  // - A call of a handle, if it was not done: the handle's destructor waits for that.
+  //   Once it is done, it may be destroyed as soon as the lock is free.
+  // - An initializer's call, as long as its worker.
+  //
+  // Who has the lock may collect() from any worker but one that is led: its leader is
+  // about to. Only what cannot wait for that, to end a call or to take some back, takes
+  // in results all the same, and the leader finds nothing.
+
+  // From submit() to a worker, and from a result to the next call: pool.cpp.
+
+  /// Gives the call to a worker, or to the queue. Throws as submit() does.
   void enqueue(PoolCall& call);
+  /// Throws QueueFull.
   void require_room() const;
-  PoolCall& dequeue(PoolCall& call);
-  bool needs_own_worker(const PoolCall& call) const noexcept;
+  /// Takes the first call out of the queue: it runs from now on.
+  PoolCall& begin_first();
+  PoolCall& begin(PoolCall& call);
+  /// Whether a worker has it now. Requires: it is the last of the queue.
   bool find_worker_for(PoolCall& call);
+  /// One that has kept quiet; the others are retired. Null: there is none.
   PoolWorker* idle_worker();
+  /// The worker has no call: it gets what is queued, or rests.
   void make_idle(PoolWorker& worker);
+  /// Takes in the results of a busy worker, and gives it its next calls. False: there is
+  /// no result yet.
   bool collect(PoolWorker& worker);
+  /// The first of them alone, and gives it nothing.
   bool collect_one(PoolWorker& worker);
-  std::optional<PoolOutcome> take_result(PoolWorker& worker, bool& is_clean);
-  void note_memory(PoolWorker& worker, std::size_t result_bytes);
-  static void trim(PoolWorker& worker);
+  /// Of the call that it runs. Empty: there is none yet, or it broke the protocol.
+  std::optional<Result> take_result(PoolWorker& worker);
+  /// A call has ended, and its worker has not: retires a worker that cannot go on.
   void finish_call(PoolWorker& worker, bool is_clean);
+  /// Gives a busy worker more, or lets it rest.
   void finish_row(PoolWorker& worker);
-  bool may_go_on(const PoolWorker& worker) const;
+  /// Ends a worker that has no call, or is about to exit by itself.
   void retire(PoolWorker& worker, wire::EndMode mode);
-  static void stop(PoolWorker& worker);
+  /// A worker that breaks the protocol is not heard any more, but ended, and with it the
+  /// call that it runs.
   void violate(PoolWorker& worker, const std::string& how);
+  /// The call is done.
   void resolve(PoolCall& call, PoolOutcome outcome);
   void note_run(std::chrono::nanoseconds run) noexcept;
+
+  // What a call asks for itself: pool_waiting.cpp.
+
+  /// Polls the worker until something happens, a row stalls, or the deadline. Requires:
+  /// nobody else leads it.
   void lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline);
   void end_locked(PoolCall& call, wire::EndMode mode,
                   std::chrono::nanoseconds grace) noexcept;
+  /// Ends the worker of a running call, or puts the call back into the queue if the
+  /// worker has not started it. A call that is yet to get its worker ends then.
   void end_running(PoolCall& call, wire::EndMode mode,
                    std::chrono::nanoseconds grace) noexcept;
-  void take_initializer_outcome(PoolWorker& worker);
 
   // How calls go to a worker, and come back unrun: pool_rows.cpp.
+
+  /// One call, with what belongs to it beside its arguments.
   void give(PoolWorker& worker, PoolCall& call);
+  /// The first calls of the queue, one at least.
   void give_next(PoolWorker& worker);
+  /// False: it cannot be, and the call has ended; so does the worker, which may have got
+  /// some of it.
   bool hand_over_memory(PoolWorker& worker, PoolCall& call);
+  /// The worker does not see it before its inbox is published.
   void add(PoolWorker& worker, PoolCall& call);
+  /// How many calls a worker is to have: each its share of the queue, if all are tiny.
   std::size_t row_length() const noexcept;
+  /// Whether the call can wait behind those that the worker has.
   bool may_follow(const PoolWorker& worker, const PoolCall& call) const noexcept;
+  /// A call that has not run goes back to its place in the queue.
   void requeue(PoolCall& call);
-  bool take_back(PoolWorker& worker, std::size_t index);
+  /// calls[index] and those behind. Requires: the worker starts none of them.
   void requeue_from(PoolWorker& worker, std::size_t index);
+  /// The same, unless the worker has started calls[index]: false, and all stay.
+  bool take_back(PoolWorker& worker, std::size_t index);
+  /// Leaves the worker of a running call none but that one, or takes the call from it.
+  /// False: the call has ended, or is in the queue again. Requires: it has a worker.
   bool isolate(PoolCall& call);
+  /// Whoever else is idle can have what waits behind a call that takes long.
   void reclaim_stalled(PoolWorker& worker);
 
   // The pool's thread: pool_thread.cpp.
+
   void serve();
+  /// Sees to everything once, and sleeps until there is more.
   void take_turn(Lock& lock);
   bool has_work() const noexcept;
+  /// Sees to one worker, as far as nobody else does.
   void tend(PoolWorker& worker);
+  /// No call will come for this worker.
   void dismiss(PoolWorker& worker);
+  /// The worker is gone, and nothing of its tree is left. Without `ended`, so is the
+  /// session.
   void bury(PoolWorker& worker, const std::optional<wire::Ended>& ended);
   void end_call_of_dead(PoolWorker& worker, const std::optional<wire::Ended>& ended);
+  void take_initializer_outcome(PoolWorker& worker);
   void remove_buried();
+  /// Finds or makes workers for what is queued, up to the limit.
   void grow(Lock& lock);
+  /// Asks for new spares, if it is time.
   void refill(Lock& lock);
+  /// Those that run their initializer.
   std::size_t workers_to_come() const;
   void make_worker(Lock& lock);
+  /// For this call alone, which runs but has no worker yet.
   void make_own_worker(Lock& lock, PoolCall& call);
   void adopt(std::unique_ptr<PoolWorker> worker);
+  /// Another attempt comes later; if there are no workers to wait for, a call fails.
   void fail_to_make_worker(const std::system_error& error);
   void fail_queue(const PoolOutcome& outcome);
+  /// Ends the calls that have waited for longer than queue_timeout.
   void expire_queue();
-  std::exception_ptr waited_too_long(const PoolCall& call) const;
+  /// Sleeps until there may be something to do, and takes in the news.
   void poll(Lock& lock);
   os::Deadline next_deadline() const;
+  /// Whether something waits for the worker's result that does not poll it itself.
   bool needs_watching(const PoolWorker& worker) const noexcept;
   void wake() const noexcept;
 
@@ -134,7 +203,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   mutable std::mutex mutex_;  ///< Never held while waiting, or while a worker is made.
   std::condition_variable changed_;
-  std::list<PoolCall*> queue_;
+  PoolQueue queue_;
   Workers workers_;
   std::deque<PoolWorker*> idle_;
   std::size_t running_ = 0;

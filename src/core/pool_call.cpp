@@ -3,7 +3,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include <killable/detail/exception.hpp>
 #include <killable/errors.hpp>
 
 #include "core/outcome.hpp"
@@ -62,16 +61,17 @@ detail::Source PoolCall::result() {
   join(os::Deadline::never());
   if (outcome_.failure) std::rethrow_exception(outcome_.failure);
   if (!outcome_.bytes) throw_outcome(outcome_.report, title(), options());
-  detail::Source source(outcome_.bytes->bytes(), memory_budget());
-  if (outcome_.state == State::threw)
-    std::rethrow_exception(detail::decode_exception(source));
-  request_.memory->set_slot_arrays(outcome_.arrays);
-  source.set_attachments(*request_.memory);
-  return source;
+  return value_of(outcome_.state, {outcome_.bytes->bytes(), outcome_.arrays});
 }
 
 bool PoolCall::watch(WaitSet& wait_set) {
   return !is_elsewhere() && pool_->watch(*this, wait_set);
+}
+
+bool PoolCall::needs_own_worker(const Options& defaults) const noexcept {
+  return options().start_method == StartMethod::spawn ||
+         options().max_result_bytes > defaults.max_result_bytes ||
+         request().arguments->size() > Session::kInboxCapacity;
 }
 
 }  // namespace killable::core

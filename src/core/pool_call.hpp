@@ -30,7 +30,7 @@ struct PoolOutcome {
 };
 
 /// A call that was given to a pool: what its handle holds. The pool knows it from submit
-/// to its end, which the destructor waits for.
+/// to its end, which the destructor waits for: see Pool on who may hold it until when.
 class PoolCall final : public Call {
  public:
   PoolCall(detail::CallRequest request, std::shared_ptr<Pool> pool);
@@ -49,12 +49,15 @@ class PoolCall final : public Call {
 
  private:
   friend class Pool;
+  friend class PoolQueue;
 
   /// For the pool, which takes it under its lock.
   const detail::CallRequest& request() const noexcept { return request_; }
   std::string title() const { return Call::title(pid_); }
   /// Which goes by the worker's channel, and cannot be taken back.
   bool has_memory() const noexcept { return !request_.memory->attached().empty(); }
+  /// Whether it is none for a worker that serves other calls, which have `defaults`.
+  bool needs_own_worker(const Options& defaults) const noexcept;
   /// And not the pool's own, an initializer.
   bool is_users() const noexcept { return pool_ != nullptr; }
 
@@ -64,7 +67,7 @@ class PoolCall final : public Call {
 
   // Guarded by the pool's lock, and fixed once the phase is done.
   Phase phase_ = Phase::done;             ///< Until the pool has taken it.
-  std::list<PoolCall*>::iterator place_;  ///< In the queue.
+  std::list<PoolCall*>::iterator place_;  ///< In the PoolQueue, while queued.
   PoolWorker* worker_ = nullptr;          ///< While running.
   pid_t pid_ = 0;
   int attempts_ = 0;  ///< Workers that died before they had entered it.

@@ -1,7 +1,5 @@
 #include <algorithm>
 #include <chrono>
-#include <iterator>
-#include <ranges>
 
 #include "channel/shared_memory.hpp"
 #include "core/outcome.hpp"
@@ -29,13 +27,11 @@ void Pool::give(PoolWorker& worker, PoolCall& call) {
   if (!hand_over_memory(worker, call)) return;
   add(worker, call);
   worker.host.inbox->publish();
-  if (call.stop_requested_) stop(worker);
+  if (call.stop_requested_) worker.request_stop();
   // Who waits for the call can lead now.
   changed_.notify_all();
 }
 
-/// False: it cannot be, and the call has ended; so does the worker, which may have got
-/// some of it.
 bool Pool::hand_over_memory(PoolWorker& worker, PoolCall& call) try {
   channel::hand_over(worker.host.channel, call.request().memory->attached());
   return true;
@@ -49,14 +45,13 @@ bool Pool::hand_over_memory(PoolWorker& worker, PoolCall& call) try {
   return false;
 }
 
-/// The first calls of the queue, one at least.
 void Pool::give_next(PoolWorker& worker) {
-  PoolCall& first = dequeue(*queue_.front());
+  PoolCall& first = begin_first();
   if (first.stop_requested_ || first.has_memory()) return give(worker, first);
   add(worker, first);
   for (std::size_t left = row_length() - 1;
-       left > 0 && !queue_.empty() && may_follow(worker, *queue_.front()); --left)
-    add(worker, dequeue(*queue_.front()));
+       left > 0 && !queue_.empty() && may_follow(worker, queue_.first()); --left)
+    add(worker, begin_first());
   worker.host.inbox->publish();
   if (worker.calls.size() > 1 && !watches_rows_) wake();
   changed_.notify_all();
@@ -70,23 +65,19 @@ void Pool::add(PoolWorker& worker, PoolCall& call) {
   ++worker.given;
   call.worker_ = &worker;
   call.pid_ = worker.host.pid;
-  const Options& options = call.options();
-  if (options.timeout) {
+  if (const auto timeout = call.options().timeout) {
     worker.is_armed = true;
     worker.session->arm(
         worker.host.id,
-        worker.given == 1 ? wire::TimeoutFrom::entry : wire::TimeoutFrom::now,
-        *options.timeout, call.grace_period());
+        worker.given == 1 ? wire::TimeoutFrom::entry : wire::TimeoutFrom::now, *timeout,
+        call.grace_period());
     wake();
   }
-  worker.host.inbox->add({.name = options.name,
-                          .max_result_bytes = options.max_result_bytes,
-                          .arguments = call.request().arguments->bytes(),
-                          .is_last = worker.given == options_.max_calls_per_worker,
-                          .attached = call.request().memory->attached()});
+  channel::OutgoingCall outgoing = call.outgoing();
+  outgoing.is_last = worker.given == options_.max_calls_per_worker;
+  worker.host.inbox->add(outgoing);
 }
 
-/// How many calls a worker is to have: each its share of the queue, if all are tiny.
 std::size_t Pool::row_length() const noexcept {
   if (workers_.size() < limit_ || recent_run_ > kTinyRun) return 1;
   return std::clamp<std::size_t>(queue_.size() / limit_, 1, wire::kRing);
@@ -95,27 +86,22 @@ std::size_t Pool::row_length() const noexcept {
 bool Pool::may_follow(const PoolWorker& worker, const PoolCall& call) const noexcept {
   return recent_run_ <= kTinyRun && workers_.size() >= limit_ && !worker.is_condemned &&
          !worker.is_armed && !worker.runs_initializer() && !call.options().timeout &&
-         !call.stop_requested_ && !call.has_memory() && !needs_own_worker(call) &&
-         !worker.has_answered_ahead() && options_.max_worker_memory_bytes == 0 &&
+         !call.stop_requested_ && !call.has_memory() &&
+         !call.needs_own_worker(options_.call) && !worker.has_answered_ahead() &&
+         options_.max_worker_memory_bytes == 0 &&
          worker.given != options_.max_calls_per_worker &&
          worker.host.inbox->last() < wire::kMaxCalls &&
          call.request().arguments->size() <= kTinyArguments &&
          worker.host.inbox->has_room_for(kTinyArguments);
 }
 
-/// Where it was, before those that were submitted later.
 void Pool::requeue(PoolCall& call) {
+  queue_.put_back(call);
   call.worker_ = nullptr;
   call.pid_ = 0;
-  call.phase_ = PoolCall::Phase::queued;
   if (call.is_users()) --running_;
-  const auto later = std::ranges::find_if(queue_, [&](const PoolCall* queued) {
-    return queued->submitted_at_ > call.submitted_at_;
-  });
-  call.place_ = queue_.insert(later, &call);
 }
 
-/// Back to the queue. Requires: the worker starts none of them.
 void Pool::requeue_from(PoolWorker& worker, std::size_t index) {
   while (worker.calls.size() > index) {
     requeue(*worker.calls.back());
@@ -124,26 +110,12 @@ void Pool::requeue_from(PoolWorker& worker, std::size_t index) {
   }
 }
 
-/// Takes calls[index] and those behind it from the worker. False: it has started that
-/// one, so that all stay.
 bool Pool::take_back(PoolWorker& worker, std::size_t index) {
-  if (index >= worker.calls.size()) return true;
-  channel::HostInbox& inbox = *worker.host.inbox;
-  const wire::CallNumber number = worker.number(index);
-  const wire::CallNumber last = inbox.last();
-  inbox.withdraw(number);
-  if (worker.host.slot->started() >= number) {
-    inbox.restore(last);
-    return false;
-  }
+  if (!worker.withdraw(index)) return false;
   requeue_from(worker, index);
   return true;
 }
 
-/// Leaves the worker of a running call none but that one, or takes the call from it.
-/// False: the call has ended, or is in the queue again. The thread gives the worker more,
-/// but not before the caller has seen to the call, which might else be given, too.
-/// Requires: it has a worker.
 bool Pool::isolate(PoolCall& call) {
   PoolWorker& worker = *call.worker_;
   while (call.worker_ != nullptr) {
@@ -153,11 +125,12 @@ bool Pool::isolate(PoolCall& call) {
     // The worker has started a call behind the first one, whose result is there, then.
     if (!collect_one(worker)) violate(worker, "the worker is ahead of its results");
   }
+  // The thread gives the worker more, but not before the caller has seen to the call,
+  // which might else be given, too.
   wake();
   return call.worker_ != nullptr;
 }
 
-/// Whoever else is idle can have what waits behind a call that takes long.
 void Pool::reclaim_stalled(PoolWorker& worker) {
   const nanoseconds run = os::Clock::now() - worker.progressed_at;
   if (worker.calls.size() < 2 || run < kStall) return;

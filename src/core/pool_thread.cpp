@@ -44,6 +44,12 @@ detail::CallRequest copy_of(const detail::CallRequest& request) {
           .captured = nullptr};
 }
 
+std::exception_ptr waited_too_long(const std::string& title, nanoseconds queue_timeout) {
+  const Report report{.state = State::timed_out};
+  return std::make_exception_ptr(TimedOut(
+      title + " waited longer than queue_timeout for a worker", queue_timeout, report));
+}
+
 }  // namespace
 
 void Pool::serve() {
@@ -74,7 +80,6 @@ bool Pool::has_work() const noexcept {
   return !is_shut_ || !queue_.empty() || running_ != 0 || !workers_.empty();
 }
 
-/// Sees to one worker, as far as nobody else does.
 void Pool::tend(PoolWorker& worker) {
   reclaim_stalled(worker);
   finish_row(worker);
@@ -82,9 +87,8 @@ void Pool::tend(PoolWorker& worker) {
   if (worker.phase == Phase::busy && needs_watching(worker)) collect(worker);
   if (worker.phase == Phase::disarming && worker.session->is_disarmed(worker.host.id))
     make_idle(worker);
-  if (worker.phase == Phase::idle && worker.trim_at &&
-      os::Clock::now() >= *worker.trim_at) {
-    trim(worker);
+  if (worker.phase == Phase::idle) {
+    worker.trim_if_due();
     if (worker.is_condemned) retire(worker, wire::EndMode::kill);
   }
   if (is_shut_ && queue_.empty()) dismiss(worker);
@@ -94,13 +98,11 @@ void Pool::tend(PoolWorker& worker) {
   if (ended || worker.session->is_lost()) bury(worker, ended);
 }
 
-/// No call will come for this worker.
 void Pool::dismiss(PoolWorker& worker) {
   if (worker.phase == Phase::idle) retire(worker, wire::EndMode::kill);
   if (worker.runs_initializer()) end_running(*worker.call(), wire::EndMode::kill, 0ns);
 }
 
-/// The worker is gone, and nothing of its tree is left.
 void Pool::bury(PoolWorker& worker, const std::optional<wire::Ended>& ended) {
   if (worker.phase == Phase::idle) std::erase(idle_, &worker);
   // What was committed before the end counts, whatever the end was.
@@ -154,11 +156,7 @@ void Pool::take_initializer_outcome(PoolWorker& worker) {
 }
 
 void Pool::fail_queue(const PoolOutcome& outcome) {
-  while (!queue_.empty()) {
-    PoolCall& call = *queue_.front();
-    queue_.pop_front();
-    resolve(call, outcome);
-  }
+  while (!queue_.empty()) resolve(queue_.pop(), outcome);
 }
 
 // --- New workers ---
@@ -166,14 +164,13 @@ void Pool::fail_queue(const PoolOutcome& outcome) {
 void Pool::grow(Lock& lock) {
   while (!queue_.empty() && !broken_ && (!retry_ || retry_->passed())) {
     retry_.reset();
-    PoolCall& next = *queue_.front();
     const bool is_full = workers_.size() >= limit_;
-    if (needs_own_worker(next)) {
+    if (queue_.first().needs_own_worker(options_.call)) {
       if (is_full && !idle_.empty()) retire(*idle_.front(), wire::EndMode::kill);
       if (is_full) return;
-      make_own_worker(lock, dequeue(next));
+      make_own_worker(lock, begin_first());
     } else if (PoolWorker* const idle = idle_worker()) {
-      give(*idle, dequeue(next));
+      give(*idle, begin_first());
     } else {
       // Those that run their initializer will take calls by themselves.
       if (is_full || workers_to_come() >= queue_.size()) return;
@@ -215,25 +212,13 @@ void Pool::adopt(std::unique_ptr<PoolWorker> made) {
   worker.session->notify_of(worker.host.id, bell_);
   if (!initializer_) return make_idle(worker);
   worker.initializer = std::make_unique<PoolCall>(copy_of(*initializer_), nullptr);
-  PoolCall& call = *worker.initializer;
-  call.phase_ = PoolCall::Phase::queued;
-  call.place_ = queue_.insert(queue_.begin(), &call);
-  give(worker, dequeue(call));
+  give(worker, begin(*worker.initializer));
 }
 
-/// A worker for this call alone.
 void Pool::make_own_worker(Lock& lock, PoolCall& call) try {
-  const Options& options = call.options();
   lock.unlock();
   const std::shared_ptr<Session> session = Runtime::instance().session();
-  std::optional<HostWorker> made =
-      session->start({.call = {.name = options.name,
-                               .max_result_bytes = options.max_result_bytes,
-                               .arguments = call.request().arguments->bytes(),
-                               .attached = call.request().memory->attached()},
-                      .spawn = options.start_method == StartMethod::spawn,
-                      .timeout = options.timeout,
-                      .grace = call.grace_period()});
+  std::optional<HostWorker> made = session->start(call.session_request());
   lock.lock();
   if (!made) return resolve(call, {.state = State::lost});
   made->inbox.reset();
@@ -267,50 +252,35 @@ void Pool::fail_to_make_worker(const std::system_error& error) {
     return;
   }
   if (queue_.empty()) return;
-  PoolCall& call = *queue_.front();
-  queue_.pop_front();
+  PoolCall& call = queue_.pop();
   resolve(call, {.state = State::threw, .failure = start_error(call.title(), error)});
 }
 
 // --- Waiting ---
 
 void Pool::expire_queue() {
-  if (!options_.queue_timeout) return;
-  const os::Clock::time_point now = os::Clock::now();
-  while (!queue_.empty() &&
-         now - queue_.front()->submitted_at_ >= *options_.queue_timeout) {
-    PoolCall& call = *queue_.front();
-    queue_.pop_front();
-    resolve(call, {.state = State::timed_out, .failure = waited_too_long(call)});
+  while (queue_.first_deadline().passed()) {
+    PoolCall& call = queue_.pop();
+    resolve(call, {.state = State::timed_out,
+                   .failure = waited_too_long(call.title(), *options_.queue_timeout)});
   }
-}
-
-std::exception_ptr Pool::waited_too_long(const PoolCall& call) const {
-  const Report report{.state = State::timed_out};
-  return std::make_exception_ptr(
-      TimedOut(call.title() + " waited longer than queue_timeout for a worker",
-               *options_.queue_timeout, report));
 }
 
 os::Deadline Pool::next_deadline() const {
   os::Deadline next = retry_.value_or(os::Deadline::never());
-  const auto include = [&](os::Clock::time_point instant) {
-    if (next.is_never() || instant < next.instant()) next = os::Deadline::at(instant);
-  };
-  if (options_.queue_timeout && !queue_.empty())
-    include(queue_.front()->submitted_at_ + *options_.queue_timeout);
-  if (drained_) include(refill_.instant());
-  const os::Clock::time_point now = os::Clock::now();
+  const auto include = [&](const os::Deadline& due) { next = std::min(next, due); };
+  include(queue_.first_deadline());
+  if (drained_) include(refill_);
   for (const auto& worker : workers_) {
     // Who takes in the result of a worker that is busy by then looks at that itself.
-    if (worker->trim_at && (worker->phase == Phase::idle || now < *worker->trim_at))
-      include(*worker->trim_at);
-    if (worker->calls.size() > 1) include(worker->progressed_at + kStall);
+    if (worker->phase == Phase::idle || !worker->trim_at.passed())
+      include(worker->trim_at);
+    if (worker->calls.size() > 1)
+      include(os::Deadline::after(worker->progressed_at, kStall));
   }
   return next;
 }
 
-/// Whether something waits for the worker's result that does not poll it itself.
 bool Pool::needs_watching(const PoolWorker& worker) const noexcept {
   return !queue_.empty() || is_shut_ || worker.is_armed || !watchers_.empty() ||
          worker.runs_initializer();

@@ -1,6 +1,7 @@
 #include <poll.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <array>
 #include <exception>
 
@@ -23,17 +24,13 @@ bool Pool::join(PoolCall& call, const os::Deadline& deadline) {
   Lock lock(mutex_);
   while (call.phase_ != PoolCall::Phase::done) {
     PoolWorker* const worker = call.worker_;
-    if (worker != nullptr && !worker->is_led && !worker->is_dead) {
-      if (collect(*worker)) continue;
-      if (deadline.passed()) return false;
+    const bool can_lead = worker != nullptr && !worker->is_led && !worker->is_dead;
+    if (can_lead && collect(*worker)) continue;
+    if (deadline.passed()) return false;
+    if (can_lead)
       lead(lock, *worker, deadline);
-    } else if (deadline.passed()) {
-      return false;
-    } else if (deadline.is_never()) {
-      changed_.wait(lock);
-    } else {
-      changed_.wait_until(lock, deadline.instant());
-    }
+    else
+      os::wait_until(changed_, lock, deadline);
   }
   return true;
 }
@@ -43,12 +40,12 @@ void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
       pollfd{.fd = worker.host.watch->bell.get(), .events = POLLIN, .revents = 0},
       pollfd{.fd = worker.host.watch->pidfd.get(), .events = POLLIN, .revents = 0}};
   // What waits in a row may be taken from this worker meanwhile.
-  const os::Clock::time_point stall = worker.progressed_at + kStall;
-  const bool may_stall =
-      worker.calls.size() > 1 && (deadline.is_never() || stall < deadline.instant());
+  const os::Deadline stall = worker.calls.size() > 1
+                                 ? os::Deadline::after(worker.progressed_at, kStall)
+                                 : os::Deadline::never();
   worker.is_led = true;
   lock.unlock();
-  os::poll_until(fds, may_stall ? os::Deadline::at(stall) : deadline);
+  os::poll_until(fds, std::min(stall, deadline));
   lock.lock();
   worker.is_led = false;
   if (fds[1].revents != 0) worker.is_dead = true;
@@ -90,14 +87,8 @@ bool Pool::request_stop(PoolCall& call) {
   const Lock lock(mutex_);
   if (call.phase_ == PoolCall::Phase::done || call.stop_requested_) return false;
   call.stop_requested_ = true;
-  if (call.worker_ != nullptr && isolate(call)) stop(*call.worker_);
+  if (call.worker_ != nullptr && isolate(call)) call.worker_->request_stop();
   return call.phase_ != PoolCall::Phase::done;
-}
-
-void Pool::stop(PoolWorker& worker) {
-  // Its next call would find the stop of this one.
-  worker.is_condemned = true;
-  worker.host.request_stop();
 }
 
 void Pool::end(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
@@ -108,7 +99,7 @@ void Pool::end(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
 void Pool::end_locked(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
   if (call.phase_ == PoolCall::Phase::running) end_running(call, mode, grace);
   if (call.phase_ != PoolCall::Phase::queued) return;  // Else it was, or is again.
-  queue_.erase(call.place_);
+  queue_.take(call);
   resolve(call, {.state = State::killed});
 }
 

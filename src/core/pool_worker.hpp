@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <optional>
+
+#include <killable/pool_options.hpp>
 
 #include "core/host_worker.hpp"
 #include "core/pool_call.hpp"
@@ -39,9 +41,7 @@ struct PoolWorker {
   bool is_dead = false;       ///< Its pidfd has told so.
   bool is_led = false;        ///< A thread that waits for its call polls it.
   int false_rings = 0;        ///< That came without a result.
-  /// When to give back what large calls have made of memory, if there were any.
-  std::optional<os::Clock::time_point> trim_at = {};
-
+  os::Deadline trim_at = {};  ///< When to give back what large calls made of memory.
   /// When it was given calls, or one of them ended.
   os::Clock::time_point progressed_at = {};
 
@@ -62,6 +62,19 @@ struct PoolWorker {
     return host.inbox ? host.inbox->taken() + 1 + static_cast<wire::CallNumber>(index)
                       : 1;
   }
+
+  /// Makes it start neither calls[index] nor those behind, which are then for the caller
+  /// to remove. False: it has started that one, and all stay.
+  bool withdraw(std::size_t index) noexcept;
+  /// Of the call that it runs.
+  void request_stop() noexcept;
+  /// Whether it can run another call, now that one has ended; it may have more already.
+  bool may_go_on(const PoolOptions& limits) const;
+  /// Its call had arguments or a result of so many bytes, and the result is in. True:
+  /// trim_at has changed.
+  bool note_memory(std::size_t bytes) noexcept;
+  /// Requires: the result of its call is in.
+  void trim_if_due() noexcept;
 };
 
 }  // namespace killable::core

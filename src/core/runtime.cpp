@@ -111,9 +111,9 @@ void Runtime::after_fork_in_child() noexcept {
 void configure(Config config) { core::Runtime::instance().configure(std::move(config)); }
 
 void warm_up() try {
-  constexpr int kAttempts = 4;  // One that is lost meanwhile is replaced.
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const auto session = core::Runtime::instance().session();
+  core::Runtime& runtime = core::Runtime::instance();
+  for (int attempt = 0; attempt < core::Runtime::kSessionAttempts; ++attempt) {
+    const auto session = runtime.session();
     session->await_spares();
     if (!session->is_lost()) return;
   }

@@ -16,6 +16,10 @@ class Runtime {
  public:
   static Runtime& instance();
 
+  /// A session that is lost just when it is needed is replaced, but not for ever:
+  /// something kills them.
+  static constexpr int kSessionAttempts = 4;
+
   /// The current session; launches one if there is none. Throws StartError.
   std::shared_ptr<Session> session();
   /// A session of its own for one call, by a fork of this process. Throws StartError.

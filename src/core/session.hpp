@@ -181,13 +181,10 @@ template <class Done>
 bool Session::pump_until(Lock& lock, const os::Deadline& deadline, Done done) {
   while (!done() && !lost_) {
     if (deadline.passed()) return false;
-    if (!pumping_) {
+    if (pumping_)
+      os::wait_until(pumped_, lock, deadline);
+    else
       poll_control(lock, deadline);
-    } else if (deadline.is_never()) {
-      pumped_.wait(lock);
-    } else {
-      pumped_.wait_until(lock, deadline.instant());
-    }
   }
   return true;
 }

@@ -197,7 +197,7 @@ void Session::fill_spares(const Lock&) {
     if (has_failed) records_.erase(record);
     return has_failed;
   });
-  const std::size_t target = spare_target_.count();
+  const std::size_t target = spare_target_.decayed_count();
   while (!lost_ && spares_.size() < target) {
     Asked spare = ask_to_wait(kPlainResultBytes);
     const wire::WorkerId id = spare.id;

@@ -22,7 +22,8 @@ class SpareTarget {
     changed_at_ = os::Clock::now();
   }
 
-  std::size_t count() noexcept {
+  /// The count as of now.
+  std::size_t decayed_count() noexcept {
     const os::Clock::time_point now = os::Clock::now();
     if (count_ > least_ && now - changed_at_ >= std::chrono::seconds(1)) {
       --count_;

@@ -1,5 +1,6 @@
 #include "core/wait_set.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "channel/bell.hpp"
@@ -20,9 +21,7 @@ const std::shared_ptr<const os::UniqueFd>& WaitSet::bell() {
 }
 
 void WaitSet::limit(const os::Deadline& deadline) {
-  if (deadline_.is_never() ||
-      (!deadline.is_never() && deadline.instant() < deadline_.instant()))
-    deadline_ = deadline;
+  deadline_ = std::min(deadline_, deadline);
 }
 
 void WaitSet::wait() {

@@ -16,14 +16,17 @@ Deadline Deadline::at(Clock::time_point instant) noexcept {
 }
 
 Deadline Deadline::in(nanoseconds timeout) noexcept {
-  const Clock::time_point now = Clock::now();
-  if (timeout > Clock::time_point::max() - now) return never();
-  return at(now + std::max(timeout, nanoseconds{0}));
+  return after(Clock::now(), std::max(timeout, nanoseconds{0}));
+}
+
+Deadline Deadline::after(Clock::time_point start, nanoseconds timeout) noexcept {
+  if (timeout > Clock::time_point::max() - start) return never();
+  return at(start + timeout);
 }
 
 std::optional<timespec> Deadline::left() const noexcept {
-  if (!instant_) return std::nullopt;
-  const nanoseconds left = std::max(*instant_ - Clock::now(), nanoseconds{0});
+  if (is_never()) return std::nullopt;
+  const nanoseconds left = std::max(instant_ - Clock::now(), nanoseconds{0});
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
   return timespec{.tv_sec = static_cast<time_t>(seconds.count()),
                   .tv_nsec = static_cast<long>((left - seconds).count())};
@@ -47,6 +50,14 @@ int poll_until(std::span<pollfd> fds, const Deadline& deadline) {
   // After a failure revents are unspecified.
   for (pollfd& fd : fds) fd.revents = 0;
   return 0;
+}
+
+void wait_until(std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                const Deadline& deadline) {
+  if (deadline.is_never())
+    changed.wait(lock);
+  else
+    changed.wait_until(lock, deadline.instant());
 }
 
 bool is_ready(int fd, short events) noexcept {
