@@ -65,8 +65,7 @@ int wait_for(pid_t child) {
   return WEXITSTATUS(status);
 }
 
-// --- Signals
-// -------------------------------------------------------------------------------
+// --- Signals ---------------------------------------------------------------------------
 
 std::atomic<int> sigchlds = 0;
 
@@ -139,8 +138,7 @@ TEST_F(HostHygiene, NoDispositionAndNoMaskOfTheHostIsTouched) {
   });
 }
 
-// --- Children
-// ------------------------------------------------------------------------------
+// --- Children --------------------------------------------------------------------------
 
 TEST_F(HostHygiene, TheHostsOwnChildrenAreNotReaped) {
   in_a_host([] {
@@ -207,8 +205,7 @@ TEST_F(HostHygiene, TheProgramsThatTheHostExecutesInheritNothingOfOurs) {
   EXPECT_TRUE(ends_killed(thread));
 }
 
-// --- Forks of the host
-// ---------------------------------------------------------------------
+// --- Forks of the host -----------------------------------------------------------------
 
 TEST_F(HostHygiene, AChildHasAForkServerOfItsOwnAndItsParentsCallsGoOn) {
   KillableThread parents(
@@ -302,8 +299,7 @@ TEST_F(HostHygiene, ThreeGenerationsOfForksEachCall) {
   });
 }
 
-// --- Nesting
-// -------------------------------------------------------------------------------
+// --- Nesting ---------------------------------------------------------------------------
 
 /// Makes calls at `depth` levels below, then waits for ever if told to.
 int nest(int depth, std::string lineage, bool sleeps) {

@@ -58,8 +58,7 @@ struct CleanUp {
   ~CleanUp() { signal_file(file); }
 };
 
-// --- What a function can do in the grace period
-// --------------------------------------------
+// --- What a function can do in the grace period ----------------------------------------
 
 void sleep_and_clean_up(std::string ready, std::string cleaned) {
   const CleanUp clean_up{cleaned};
@@ -219,8 +218,7 @@ TEST_F(Grace, AnExitInItCountsAsKilled) {
   EXPECT_EQ(thread.report().exit_code, 3);
 }
 
-// --- Nothing is printed while a worker dies
-// ------------------------------------------------
+// --- Nothing is printed while a worker dies --------------------------------------------
 
 /// Runs `function` with its output in the file "log", and kills it.
 template <class F>
@@ -315,8 +313,7 @@ TEST_F(Silence, DoesNotSwallowWhatTheFunctionHasWritten) {
             "written before");
 }
 
-// --- raise_exception(): SIGTERM and no more
-// ------------------------------------------------
+// --- raise_exception(): SIGTERM and no more --------------------------------------------
 
 TEST_F(RaiseException, UnwindsASleeper) {
   KillableThread thread(sleep_and_clean_up, path("ready"), path("cleaned"));
@@ -403,8 +400,7 @@ TEST_F(RaiseException, CanBeFollowedByKill) {
   EXPECT_TRUE(ends_killed(thread));
 }
 
-// --- request_stop(): the token and no more
-// -------------------------------------------------
+// --- request_stop(): the token and no more ---------------------------------------------
 
 TEST_F(RequestStop, IsSeenByTheTokenAndCountsOnce) {
   KillableThread thread(work_until_stopped, path("ready"), path("cleaned"));

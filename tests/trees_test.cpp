@@ -264,8 +264,7 @@ TEST_F(Trees, AGrandchildThatHoldsStdoutDoesNotDelayJoin) {
   EXPECT_TRUE(is_extinct());
 }
 
-// --- A worker that is traced by its own child cannot be reaped before that is gone
-// ---------
+// --- A worker that is traced by its own child cannot be reaped before that is gone -----
 
 class TracedByItsOwnChild : public Trees,
                             public ::testing::WithParamInterface<Daemonise> {

@@ -58,8 +58,7 @@ class HostInbox {
   void take(bool is_large) noexcept;
 
   /// Takes back the calls from `number` on that the worker has not started: ask its slot
-  /// after this,
-  /// and restore() what it was if it has.
+  /// after this, and restore() what it was if it has.
   void withdraw(wire::CallNumber number) noexcept;
   void restore(wire::CallNumber last) noexcept;
 
