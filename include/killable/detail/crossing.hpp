@@ -56,12 +56,11 @@ struct Crossing {
 
 /// What takes no bytes by its type takes one, a zero, so that as many values as there are
 /// bytes is a bound on any count.
-inline void encode_nothing(Sink& sink) { *sink.extend(1) = std::byte{0}; }
+inline void encode_nothing(Sink& sink) { sink.put(std::byte{0}); }
 
 inline void decode_nothing(Source& source) {
-  std::byte byte;
-  source.read(&byte, 1);
-  if (byte != std::byte{0}) throw CodecError("cannot decode an empty value: not zero");
+  if (source.get<std::byte>() != std::byte{0})
+    throw CodecError("cannot decode an empty value: not zero");
 }
 
 template <class T>
