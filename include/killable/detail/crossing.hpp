@@ -141,16 +141,16 @@ consteval bool holds_view() {
   }
 }
 
-/// Explains why the T of this context cannot cross.
-template <class T>
-consteval void explain() {
-  constexpr Misuse kWhy = Codec<T>::kMisuse;
+/// Is an error that says what to do about `kWhy`, unless that is none.
+template <Misuse kWhy>
+consteval void advise() {
   static_assert(kWhy != Misuse::raw_pointer,
-                "a raw pointer cannot cross a process: pass the value, std::string or "
-                "std::span<const T>");
+                "a raw pointer cannot cross a process: pass the value, std::string, "
+                "std::vector or std::span<const T>");
   static_assert(
       kWhy != Misuse::reference,
-      "a reference cannot cross a process: pass the value, return what changed");
+      "a reference or std::ref cannot cross a process: pass the value, return what "
+      "changed");
   static_assert(
       kWhy != Misuse::callable,
       "a callable cannot cross a process as a value: pass the data it works on");
@@ -191,6 +191,12 @@ consteval void explain() {
   static_assert(kWhy != Misuse::unknown,
                 "a type cannot cross a process as it is: give it a cereal serialize "
                 "function or make it an aggregate");
+}
+
+/// Explains why the T of this context cannot cross.
+template <class T>
+consteval void explain() {
+  advise<Codec<T>::kMisuse>();
 }
 
 template <class T, class... Path>
