@@ -27,17 +27,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// So long that a test which waits for it fails by its watchdog.
-constexpr std::chrono::milliseconds kForEver = 1h;
-
 class Interruption : public NothingIsLeft {
  protected:
-  /// Starts it and waits until its function has signalled "ready".
-  template <class R>
-  void start(KillableThread<R>& thread) {
-    thread.start();
-    await_file(path("ready"));
-  }
   bool exists(const std::string& name) const {
     return std::filesystem::exists(path(name));
   }

@@ -441,8 +441,7 @@ TEST_F(Resources, TheLargestOptionsMeanForEver) {
     return 7;
   };
   KillableThread thread(options, cooperative, path("ready"));
-  thread.start();
-  await_file(path("ready"));
+  start(thread);
   thread.kill();
   EXPECT_EQ(thread.getResult(), 7);
 }

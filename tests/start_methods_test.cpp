@@ -140,8 +140,7 @@ TEST_F(ForkedHost, ThrowsAndDies) {
     signal_file(path("ready"));
     sleep_for_ever();
   }));
-  thread.start();
-  await_file(path("ready"));
+  start(thread);
   thread.kill(1h);
   EXPECT_TRUE(ends_killed(thread));
 }
