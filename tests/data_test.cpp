@@ -35,6 +35,7 @@
 #include <variant>
 #include <vector>
 
+#include "support/available_memory.hpp"
 #include "support/fixture.hpp"
 #include "support/sanitizers.hpp"
 
@@ -107,19 +108,12 @@ TEST_F(Data, HundredMegabytesCrossBothWays) {
   EXPECT_TRUE(call(Echo(), sent) == sent);
 }
 
-std::uint64_t available_bytes() {
-  std::ifstream meminfo("/proc/meminfo");
-  for (std::string line; std::getline(meminfo, line);)
-    if (line.starts_with("MemAvailable:")) return std::stoull(line.substr(13)) * 1024;
-  return 0;
-}
-
 TEST_F(Data, TwoGigabytesAndMoreCrossBothWays) {
   constexpr std::size_t kSize = 2'200'000'000;
   constexpr std::uint64_t kNeeded = 4 * std::uint64_t{kSize};
-  if (available_bytes() < kNeeded)
+  if (available_memory() < kNeeded)
     GTEST_SKIP() << "needs " << kNeeded << " bytes of memory; there are "
-                 << available_bytes();
+                 << available_memory();
   using Edges = std::tuple<std::size_t, char, char>;
   const auto look = [](std::string_view seen) {
     return Edges(seen.size(), seen.front(), seen.back());

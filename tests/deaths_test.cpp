@@ -43,8 +43,7 @@ class Deaths : public NothingIsLeft {
   }
 };
 
-// --- The host dies
-// -------------------------------------------------------------------------
+// --- The host dies ---------------------------------------------------------------------
 
 class HostDeath : public Deaths {
  protected:
@@ -245,8 +244,7 @@ TEST_F(HostDeath, TouchesNoOtherHost) {
   EXPECT_EQ(bystander.getResult(), 7);
 }
 
-// --- The guard or the fork server dies
-// -----------------------------------------------------
+// --- The guard or the fork server dies -------------------------------------------------
 
 enum class Victim { guard, fork_server };
 

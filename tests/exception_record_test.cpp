@@ -5,6 +5,7 @@
 #include <any>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <ios>
@@ -12,16 +13,20 @@
 #include <new>
 #include <optional>
 #include <regex>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <tuple>
 #include <typeinfo>
 #include <variant>
 
 #include <killable/errors.hpp>
 
 #include "exception_crossing.hpp"
+#include "wire/exception_text.hpp"
 
 namespace killable {
 namespace {
@@ -29,6 +34,7 @@ namespace {
 using detail::kMaxExceptionTextBytes;
 using testing::cross;
 using testing::crossed_as;
+using testing::is_remote;
 using testing::thrown_by;
 
 template <class E>
@@ -167,7 +173,7 @@ TEST(Exceptions, StreamFailuresArriveAsSuch) {
   const auto crossed = crossed_as<std::ios_base::failure>(fail);
   EXPECT_STREQ(crossed.what(), original.what());
   EXPECT_EQ(crossed.code(), original.code());
-  EXPECT_FALSE(testing::is_remote(cross(fail)));
+  EXPECT_FALSE(is_remote(cross(fail)));
   expect_exact(std::ios_base::failure("text"));
 }
 
@@ -220,37 +226,77 @@ void expect_some_report(const Report& report) {
   EXPECT_EQ(report.max_rss_bytes, 8u);
 }
 
-TEST(Exceptions, ErrorsOfThisLibraryArriveByExactType) {
-  expect_exact(Error("text"));
-  expect_exact(WorkerLost("text"));
-  expect_exact(LimitExceeded("text"));
-  expect_exact(CodecError("text"));
-  expect_exact(ProtocolViolation("text"));
-  expect_exact(StopRequested());
-  expect_exact(StopRequested("text"));
-  const StartError start(ENOENT, std::system_category(), "cannot start");
-  expect_exact(start);
-  EXPECT_EQ(crossed_as<StartError>([&] { throw start; }).code(), start.code());
+/// One of each error of this library.
+auto all_errors() {
+  return std::tuple(Error("text"), Killed("text", some_report()),
+                    TimedOut("text", std::chrono::seconds(3), some_report()),
+                    WorkerCrashed("text", 11, some_report()),
+                    WorkerExited("text", 3, some_report()), WorkerLost("text"),
+                    QueueFull("text"), LimitExceeded("text"), CodecError("text"),
+                    ProtocolViolation("text"), StopRequested(),
+                    StartError(ENOENT, std::system_category(), "cannot start"));
+}
+
+/// The errors that errors.hpp declares: its classes that have a base.
+std::set<std::string> declared_errors() {
+  const auto project = std::filesystem::path(__FILE__).parent_path().parent_path();
+  std::ifstream header(project / "include/killable/errors.hpp");
+  const std::regex declaration("class (\\w+) : public .*");
+  std::set<std::string> names;
+  std::smatch match;
+  for (std::string line; std::getline(header, line);)
+    if (std::regex_match(line, match, declaration)) names.insert(match[1]);
+  return names;
+}
+
+template <class E>
+std::string name_of(const E&) {
+  const std::string name(wire::TypeName(typeid(E)).text());
+  return name.substr(std::string_view("killable::").size());
+}
+
+template <class E>
+struct Derived : E {
+  explicit Derived(const E& error) : E(error) {}
+};
+
+TEST(Exceptions, EveryErrorOfThisLibraryArrivesByExactType) {
+  std::set<std::string> names;
+  const auto expect = [&](const auto& error) {
+    EXPECT_NO_THROW(expect_exact(error)) << name_of(error);
+    names.insert(name_of(error));
+  };
+  std::apply([&](const auto&... error) { (expect(error), ...); }, all_errors());
+  EXPECT_EQ(names, declared_errors());
+}
+
+TEST(Exceptions, WhatDerivesFromAnErrorOfThisLibraryIsCaughtAsThat) {
+  const auto expect = [&]<class E>(const E& error) {
+    const auto fail = [&] { throw Derived<E>(error); };
+    EXPECT_THROW(std::rethrow_exception(cross(fail)), E) << name_of(error);
+    EXPECT_TRUE(is_remote(cross(fail))) << name_of(error);
+  };
+  std::apply([&](const auto&... error) { (expect(error), ...); }, all_errors());
 }
 
 TEST(Exceptions, ErrorsOfThisLibraryBringTheirEvidence) {
+  expect_exact(StopRequested("text"));
+  const StartError start(ENOENT, std::system_category(), "cannot start");
+  EXPECT_EQ(crossed_as<StartError>([&] { throw start; }).code(), start.code());
+
   const Killed killed("text", some_report());
-  expect_exact(killed);
   expect_some_report(crossed_as<Killed>([&] { throw killed; }).report());
 
   const TimedOut timed_out("text", std::chrono::seconds(3), some_report());
-  expect_exact(timed_out);
   const auto crossed = crossed_as<TimedOut>([&] { throw timed_out; });
   EXPECT_EQ(crossed.timeout(), std::chrono::seconds(3));
   expect_some_report(crossed.report());
 
   const WorkerCrashed crashed("text", 11, some_report());
-  expect_exact(crashed);
   EXPECT_EQ(crossed_as<WorkerCrashed>([&] { throw crashed; }).signal(), 11);
   expect_some_report(crossed_as<WorkerCrashed>([&] { throw crashed; }).report());
 
   const WorkerExited exited("text", 3, some_report());
-  expect_exact(exited);
   EXPECT_EQ(crossed_as<WorkerExited>([&] { throw exited; }).exit_code(), 3);
   expect_some_report(crossed_as<WorkerExited>([&] { throw exited; }).report());
 }

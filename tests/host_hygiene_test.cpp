@@ -66,8 +66,7 @@ int wait_for(pid_t child) {
   return WEXITSTATUS(status);
 }
 
-// --- Signals
-// -------------------------------------------------------------------------------
+// --- Signals ---------------------------------------------------------------------------
 
 std::atomic<int> sigchlds = 0;
 
@@ -140,8 +139,7 @@ TEST_F(HostHygiene, NoDispositionAndNoMaskOfTheHostIsTouched) {
   });
 }
 
-// --- Children
-// ------------------------------------------------------------------------------
+// --- Children --------------------------------------------------------------------------
 
 TEST_F(HostHygiene, TheHostsOwnChildrenAreNotReaped) {
   in_a_host([] {
@@ -208,8 +206,7 @@ TEST_F(HostHygiene, TheProgramsThatTheHostExecutesInheritNothingOfOurs) {
   EXPECT_TRUE(ends_killed(thread));
 }
 
-// --- Forks of the host
-// ---------------------------------------------------------------------
+// --- Forks of the host -----------------------------------------------------------------
 
 TEST_F(HostHygiene, AChildHasAForkServerOfItsOwnAndItsParentsCallsGoOn) {
   KillableThread parents(

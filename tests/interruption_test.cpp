@@ -27,17 +27,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// So long that a test which waits for it fails by its watchdog.
-constexpr std::chrono::milliseconds kForEver = 1h;
-
 class Interruption : public NothingIsLeft {
  protected:
-  /// Starts it and waits until its function has signalled "ready".
-  template <class R>
-  void start(KillableThread<R>& thread) {
-    thread.start();
-    await_file(path("ready"));
-  }
   bool exists(const std::string& name) const {
     return std::filesystem::exists(path(name));
   }
@@ -58,8 +49,7 @@ struct CleanUp {
   ~CleanUp() { signal_file(file); }
 };
 
-// --- What a function can do in the grace period
-// --------------------------------------------
+// --- What a function can do in the grace period ----------------------------------------
 
 void sleep_and_clean_up(std::string ready, std::string cleaned) {
   const CleanUp clean_up{cleaned};
@@ -219,8 +209,7 @@ TEST_F(Grace, AnExitInItCountsAsKilled) {
   EXPECT_EQ(thread.report().exit_code, 3);
 }
 
-// --- Nothing is printed while a worker dies
-// ------------------------------------------------
+// --- Nothing is printed while a worker dies --------------------------------------------
 
 /// Runs `function` with its output in the file "log", and kills it.
 template <class F>
@@ -315,8 +304,7 @@ TEST_F(Silence, DoesNotSwallowWhatTheFunctionHasWritten) {
             "written before");
 }
 
-// --- raise_exception(): SIGTERM and no more
-// ------------------------------------------------
+// --- raise_exception(): SIGTERM and no more --------------------------------------------
 
 TEST_F(RaiseException, UnwindsASleeper) {
   KillableThread thread(sleep_and_clean_up, path("ready"), path("cleaned"));
@@ -403,8 +391,7 @@ TEST_F(RaiseException, CanBeFollowedByKill) {
   EXPECT_TRUE(ends_killed(thread));
 }
 
-// --- request_stop(): the token and no more
-// -------------------------------------------------
+// --- request_stop(): the token and no more ---------------------------------------------
 
 TEST_F(RequestStop, IsSeenByTheTokenAndCountsOnce) {
   KillableThread thread(work_until_stopped, path("ready"), path("cleaned"));

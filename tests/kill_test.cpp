@@ -23,18 +23,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// So long that a test which waits for it fails by its watchdog.
-constexpr std::chrono::milliseconds kForEver = 1h;
-
-class Kill : public NothingIsLeft {
- protected:
-  /// Starts it and waits until its function has signalled "ready".
-  template <class R>
-  void start(KillableThread<R>& thread) {
-    thread.start();
-    await_file(path("ready"));
-  }
-};
+class Kill : public NothingIsLeft {};
 
 void sleeper(std::string ready) {
   signal_file(ready);

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "support/child_host.hpp"
+#include "support/ends.hpp"
 #include "support/fixture.hpp"
 #include "support/limited.hpp"
 #include "support/sanitizers.hpp"
@@ -386,6 +387,57 @@ TEST_F(Resources, OutOfProcessesToWarmUpIsAStartError) {
   EXPECT_EQ(host.join(), 0);
 }
 
+// --- What a function asks for in its worker ---
+
+enum class Short { of_descriptors, of_threads };
+
+struct Answer {
+  int error;           ///< Of a worker that was short of something; 0: none.
+  bool gave_all_back;  ///< And has as many descriptors as before.
+};
+
+/// Asks whether to stop while there is none of what that takes, then waits for the stop.
+Answer ask_twice(Short what, std::string ready) {
+  const pid_t self = ::getpid();
+  const rlim_t next_descriptor = limit_for(self, 0);
+  Answer answer{.error = 0, .gave_all_back = true};
+  try {
+    // A thread is out of reach without the memory for its stack.
+    const Limited limited =
+        what == Short::of_descriptors
+            ? Limited(self, RLIMIT_NOFILE, next_descriptor)
+            : Limited(self, RLIMIT_AS, address_space_of(self) + kMegabyte);
+    this_worker::stop_requested();
+  } catch (const std::system_error& error) {
+    answer.error = error.code().value();
+  }
+  answer.gave_all_back = limit_for(self, 0) == next_descriptor;
+  const std::stop_token token = this_worker::stop_token();
+  signal_file(ready);
+  while (!token.stop_requested()) ::usleep(1000);
+  return answer;
+}
+
+void expect_error_and_relief(Short what, const std::string& ready, int error) {
+  KillableThread thread(ask_twice, what, ready);
+  thread.start();
+  await_file(ready);
+  thread.request_stop();
+  ASSERT_TRUE(ends(thread));
+  const Answer answer = thread.getResult();
+  EXPECT_EQ(answer.error, error);
+  EXPECT_TRUE(answer.gave_all_back);
+}
+
+TEST_F(Resources, OutOfDescriptorsForAStopTokenIsAnErrorAndItMayBeHadLater) {
+  expect_error_and_relief(Short::of_descriptors, path("ready"), EMFILE);
+}
+
+TEST_F(Resources, OutOfThreadsForAStopTokenIsAnErrorAndItMayBeHadLater) {
+  if (kSanitizer) GTEST_SKIP() << "the sanitizer ends who has no memory for a thread";
+  expect_error_and_relief(Short::of_threads, path("ready"), EAGAIN);
+}
+
 // --- Options out of range ---
 
 TEST_F(Resources, OptionsOutOfRangeAreInvalidArgumentsBeforeAnythingStarts) {
@@ -409,8 +461,7 @@ TEST_F(Resources, TheLargestOptionsMeanForEver) {
     return 7;
   };
   KillableThread thread(options, cooperative, path("ready"));
-  thread.start();
-  await_file(path("ready"));
+  start(thread);
   thread.kill();
   EXPECT_EQ(thread.getResult(), 7);
 }

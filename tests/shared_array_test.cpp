@@ -25,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/available_memory.hpp"
 #include "support/eventually.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
@@ -276,20 +277,13 @@ TEST_P(SizesOfSharedArrays, CrossBothWays) {
 INSTANTIATE_TEST_SUITE_P(Of, SizesOfSharedArrays,
                          ::testing::Values(0, 1, 4095, 4096, 4097, 64 * kMegabyte));
 
-std::uint64_t available_bytes() {
-  std::ifstream meminfo("/proc/meminfo");
-  for (std::string line; std::getline(meminfo, line);)
-    if (line.starts_with("MemAvailable:")) return std::stoull(line.substr(13)) * 1024;
-  return 0;
-}
-
 TEST_F(SharedArrays, OfTwoGigabytesAndMoreCrossBothWays) {
   constexpr std::size_t kSize = 2'200'000'000;
   constexpr std::size_t kStep = 65'536;  // Of the pages between, none is ever made.
   constexpr std::uint64_t kNeeded = 2 * kSize / (kStep / 4096);
-  if (available_bytes() < kNeeded)
+  if (available_memory() < kNeeded)
     GTEST_SKIP() << "needs " << kNeeded << " bytes of memory; there are "
-                 << available_bytes();
+                 << available_memory();
   const auto look = [](SharedArray<char> seen) {
     SharedArray<char> made(seen.size());
     for (std::size_t i = 0; i < seen.size(); i += kStep)

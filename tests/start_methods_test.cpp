@@ -36,8 +36,7 @@ class Inline : public StartMethods {};
 
 const Options kSpawn{.start_method = StartMethod::spawn};
 
-// --- StartMethod::spawn
-// --------------------------------------------------------------------
+// --- StartMethod::spawn ----------------------------------------------------------------
 
 /// Where code, heap and stack are.
 std::vector<std::uintptr_t> layout() {
@@ -105,8 +104,7 @@ TEST_F(Spawn, RunsManyAtOnce) {
     EXPECT_EQ(threads[static_cast<std::size_t>(i)].getResult(), i);
 }
 
-// --- forked()
-// ------------------------------------------------------------------------------
+// --- forked() --------------------------------------------------------------------------
 
 TEST_F(ForkedHost, HasTheCapturesAndAllElseOfTheHost) {
   const std::vector<int> captured{1, 2, 3};
@@ -142,8 +140,7 @@ TEST_F(ForkedHost, ThrowsAndDies) {
     signal_file(path("ready"));
     sleep_for_ever();
   }));
-  thread.start();
-  await_file(path("ready"));
+  start(thread);
   thread.kill(1h);
   EXPECT_TRUE(ends_killed(thread));
 }
@@ -163,8 +160,7 @@ TEST_F(ForkedHost, MayMakeCallsOfItsOwn) {
             8);
 }
 
-// --- run() and KILLABLE_INLINE
-// -------------------------------------------------------------
+// --- run() and KILLABLE_INLINE ---------------------------------------------------------
 
 TEST_F(Inline, RunRunsHereAndNow) {
   KillableThread thread([] {

@@ -21,18 +21,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// So long that a test which waits for it fails by its watchdog.
-constexpr auto kForEver = 1h;
-
 class Timeout : public NothingIsLeft {};
-
-template <class R>
-::testing::AssertionResult times_out(KillableThread<R>& thread) {
-  if (const auto ended = ends(thread); !ended) return ended;
-  if (thread.state() == State::timed_out) return ::testing::AssertionSuccess();
-  return ::testing::AssertionFailure()
-         << thread.name() << " " << to_string(thread.state());
-}
 
 TEST_F(Timeout, EndsASleeper) {
   KillableThread thread({.timeout = 50ms, .grace_period = kForEver}, sleep_for_ever);

@@ -79,8 +79,7 @@ class TreesOfEveryShape : public Trees, public ::testing::WithParamInterface<Sha
  protected:
   KillableThread<int> start(End end) {
     KillableThread thread(have_family, GetParam(), end, tokens_.id(), directory());
-    thread.start();
-    await_file(path("ready"));
+    start(thread);
     return thread;
   }
 
@@ -180,8 +179,7 @@ TEST_F(Trees, NothingSurvivesAWorkerThatForksWhileItIsKilled) {
           sleep_for_ever();
         },
         path("lineage"), path("ready"));
-    thread.start();
-    await_file(path("ready"));
+    start(thread);
     const auto until =
         std::chrono::steady_clock::now() + std::chrono::microseconds(random() % 5000);
     while (std::chrono::steady_clock::now() < until) {
@@ -196,8 +194,7 @@ TEST_F(Trees, NothingSurvivesAWorkerThatForksWhileItIsKilled) {
 TEST_F(Trees, NothingSurvivesTheKillOfAFreshExec) {
   KillableThread thread({.start_method = StartMethod::spawn}, have_family,
                         Shape::five_generations_of_daemons, End::never, 0, directory());
-  thread.start();
-  await_file(path("ready"));
+  start(thread);
   thread.kill();
   EXPECT_TRUE(ends_killed(thread));
   EXPECT_TRUE(is_extinct());
@@ -207,8 +204,7 @@ TEST_F(Trees, NothingSurvivesTheKillOfAForkOfTheHost) {
   KillableThread thread(forked([directory = directory()] {
     return have_family(Shape::five_generations_of_daemons, End::never, 0, directory);
   }));
-  thread.start();
-  await_file(path("ready"));
+  start(thread);
   thread.kill();
   EXPECT_TRUE(ends_killed(thread));
   EXPECT_TRUE(is_extinct());
@@ -264,8 +260,7 @@ TEST_F(Trees, AGrandchildThatHoldsStdoutDoesNotDelayJoin) {
   EXPECT_TRUE(is_extinct());
 }
 
-// --- A worker that is traced by its own child cannot be reaped before that is gone
-// ---------
+// --- A worker that is traced by its own child cannot be reaped before that is gone -----
 
 class TracedByItsOwnChild : public Trees,
                             public ::testing::WithParamInterface<Daemonise> {
@@ -287,8 +282,7 @@ class TracedByItsOwnChild : public Trees,
 
   KillableThread<int> start(End end) {
     KillableThread thread = make(end);
-    thread.start();
-    await_file(path("ready"));
+    start(thread);
     return thread;
   }
 };

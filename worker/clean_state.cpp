@@ -20,42 +20,44 @@ namespace {
 class Status {
  public:
   Status() noexcept {
-    const ssize_t size = ::pread(wire::kStatusFd, text_.data(), text_.size(), 0);
-    if (size > 0) text = {text_.data(), static_cast<std::size_t>(size)};
+    const ssize_t size = ::pread(wire::kStatusFd, block_.data(), block_.size(), 0);
+    if (size > 0) text_ = {block_.data(), static_cast<std::size_t>(size)};
   }
 
-  /// The lines from the one that begins with `first` up to that which begins with `last`.
-  std::string_view lines(std::string_view first, std::string_view last) const noexcept {
-    const std::size_t begin = std::min(text.find(first), text.size());
-    return text.substr(begin, text.find(last, begin) - begin);
+  /// What is compared. Empty if there is nothing to read.
+  std::array<std::string_view, 3> essence() const noexcept {
+    return {lines("\nUmask:", "\nState:"), lines("\nUid:", "\nFDSize:"),
+            lines("\nSigPnd:", "\nCapInh:")};
   }
 
   int threads() const noexcept {
-    std::string_view line = lines("\nThreads:\t", "\nSigQ:");
-    line.remove_prefix(std::min<std::size_t>(line.size(), 10));
+    constexpr std::string_view kHeading = "\nThreads:\t";
+    std::string_view line = lines(kHeading, "\nSigQ:");
+    line.remove_prefix(std::min(line.size(), kHeading.size()));
     int count = 0;
     std::from_chars(line.data(), line.data() + line.size(), count);
     return count;
   }
 
-  std::string_view text;
-
  private:
-  std::array<char, 4096> text_;
+  /// The lines from the one that begins with `first` up to that which begins with `last`.
+  std::string_view lines(std::string_view first, std::string_view last) const noexcept {
+    const std::size_t begin = std::min(text_.find(first), text_.size());
+    return text_.substr(begin, text_.find(last, begin) - begin);
+  }
+
+  std::array<char, 4096> block_;
+  std::string_view text_;
 };
 
-/// What is compared, in one text. Empty if there is nothing to read.
 std::string essence_of(const Status& status) {
-  std::string essence(status.lines("\nUmask:", "\nState:"));
-  essence += status.lines("\nUid:", "\nFDSize:");
-  essence += status.lines("\nSigPnd:", "\nCapInh:");
+  std::string essence;
+  for (const std::string_view lines : status.essence()) essence += lines;
   return essence;
 }
 
 bool is_essence(const Status& status, std::string_view essence) noexcept {
-  for (const std::string_view lines :
-       {status.lines("\nUmask:", "\nState:"), status.lines("\nUid:", "\nFDSize:"),
-        status.lines("\nSigPnd:", "\nCapInh:")}) {
+  for (const std::string_view lines : status.essence()) {
     if (lines.empty() || !essence.starts_with(lines)) return false;
     essence.remove_prefix(lines.size());
   }

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "os/unique_fd.hpp"
+#include "wire/exec_format.hpp"
 
 namespace killable::worker {
 
@@ -27,7 +28,7 @@ class FdLimit {
   /// Whether there are descriptors left for a worker to arrange its own, and to walk and
   /// kill the tree of one.
   static bool leaves_room() noexcept {
-    std::array<os::UniqueFd, 7> probes;
+    std::array<os::UniqueFd, kToArrange + kToWalk> probes;
     for (os::UniqueFd& probe : probes) {
       probe = os::UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));
       if (!probe) return false;
@@ -36,6 +37,11 @@ class FdLimit {
   }
 
  private:
+  /// A worker duplicates each of its own before it moves them to their numbers.
+  static constexpr int kToArrange = wire::kFirstFreeFd - wire::kChannelFd;
+  /// A directory of /proc and a file in it; or a pidfd and a file that tells whose it is.
+  static constexpr int kToWalk = 2;
+
   rlimit of_host_{};
 };
 

@@ -246,9 +246,8 @@ void ForkServer::run_timers() {
 }
 
 os::Deadline ForkServer::next_timer() const {
-  constexpr std::chrono::milliseconds kStrangerPause{1};
   const os::Deadline strangers =
-      strangers_left_ ? os::Deadline::in(kStrangerPause) : os::Deadline::never();
+      strangers_left_ ? os::Deadline::in(kRoundPause) : os::Deadline::never();
   if (timers_.empty()) return strangers;
   const os::Deadline timer = os::Deadline::at(timers_.begin()->first);
   return std::min(timer, strangers);

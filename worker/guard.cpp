@@ -12,7 +12,7 @@
 #include <exception>
 #include <utility>
 
-#include "channel/roles.hpp"
+#include "channel/become_guard.hpp"
 #include "os/deadline.hpp"
 #include "os/errno_error.hpp"
 #include "os/fault.hpp"

@@ -17,6 +17,7 @@
 #include "channel/bell.hpp"
 #include "os/deadline.hpp"
 #include "os/signals.hpp"
+#include "os/unique_fd.hpp"
 #include "wire/exec_format.hpp"
 #include "worker/standard_streams.hpp"
 
@@ -90,11 +91,11 @@ std::terminate_handler default_terminate = nullptr;
 
 /// Requests stop once SIGTERM has come or the host has ended the channel's messages, also
 /// by its death: nobody wants the result.
-void wait_for_stop() {
+void wait_for_stop(int bell) {
   const os::BlockedSignals quiet;
   std::array<pollfd, 2> fds{
       pollfd{.fd = wire::kChannelFd, .events = POLLRDHUP, .revents = 0},
-      pollfd{.fd = stop_bell.load(), .events = POLLIN, .revents = 0}};
+      pollfd{.fd = bell, .events = POLLIN, .revents = 0}};
   while (os::poll_until(fds, os::Deadline::never()) == 0) {
   }
   stop_came.store(true);
@@ -102,17 +103,19 @@ void wait_for_stop() {
 }
 
 void start_stop_thread() {
-  stop_bell.store(channel::make_bell().release());
-  std::thread(wait_for_stop).detach();
+  os::UniqueFd bell = channel::make_bell();
+  std::thread(wait_for_stop, bell.get()).detach();
+  stop_bell.store(bell.release());
   has_stop_thread = true;
 }
 
-/// Makes the call cooperative, once.
+/// Makes the call cooperative, once. Throws std::system_error, and leaves it as it was.
 std::stop_source& provide_stop_source() {
   const std::lock_guard lock(stop_mutex);
   if (stop_source.load() == nullptr) {
-    stop_source.store(new std::stop_source());
+    // First: nobody would ever stop a token that has no thread behind it.
     if (!has_stop_thread) start_stop_thread();
+    stop_source.store(new std::stop_source());
     Phase expected = Phase::cancellable;
     phase.compare_exchange_strong(expected, Phase::cooperative);
     if (sigterm_came.load() || stop_came.load()) stop_source.load()->request_stop();

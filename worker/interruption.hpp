@@ -34,7 +34,8 @@ void leave() noexcept;
 /// Everything of the call is over: SIGTERM ends the process, also one that came before.
 void end_call() noexcept;
 
-/// The call's token; makes a cancellable call cooperative.
+/// The call's token; makes a cancellable call cooperative. Throws std::system_error where
+/// there is no descriptor or thread for it, and leaves the call as it was.
 std::stop_token stop_token();
 
 /// Whether SIGTERM is handled as install() has set it up.

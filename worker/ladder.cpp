@@ -15,9 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Between two rounds of SIGKILL over a tree.
-constexpr auto kRoundPause = 1ms;
-
 /// A call that was not entered has no clock yet: its arguments are being decoded, or the
 /// processors are busy. One that was not entered this long after its start never will be.
 constexpr auto kEntryLimit = 60s;

@@ -83,7 +83,7 @@ std::stop_token this_worker::stop_token() {
   return call == nullptr ? std::stop_token() : call->stop_token(call->context);
 }
 
-bool this_worker::stop_requested() noexcept { return stop_token().stop_requested(); }
+bool this_worker::stop_requested() { return stop_token().stop_requested(); }
 
 void this_worker::check_stop() {
   if (stop_requested()) throw StopRequested();

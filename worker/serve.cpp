@@ -28,6 +28,7 @@
 #include "worker/slot_space.hpp"
 #include "worker/standard_streams.hpp"
 #include "worker/title.hpp"
+#include "worker/warm_up.hpp"
 
 namespace killable::worker {
 
@@ -178,7 +179,8 @@ void Service::commit(wire::ResultKind kind, const detail::Sink& sink) {
   os::fault_point(Fault::worker_after_bell);
 }
 
-void nothing(detail::WorkerCall& call) {
+/// In place of a call's trampoline.
+void return_zero(detail::WorkerCall& call) {
   detail::run_call(call, [](detail::WorkerCall& rehearsal) {
     detail::encode(*rehearsal.value_sink, 0);
   });
@@ -190,7 +192,7 @@ void nothing(detail::WorkerCall& call) {
 void prepare(Worker& worker) {
   set_title("killable-spare", "spare worker");
   detail::HeapSink arguments;
-  detail::encode_function(arguments, reinterpret_cast<detail::AnyFunction>(&nothing));
+  detail::encode_function(arguments, reinterpret_cast<detail::AnyFunction>(&return_zero));
   channel::WorkerInbox::Call call = worker.inbox.call(0);
   call.max_result_bytes = wire::kCellBytes;
   call.arguments = arguments.bytes();
@@ -200,9 +202,7 @@ void prepare(Worker& worker) {
   interruption::begin_call();
   Service(worker, 0, call, *space, *memory).rehearse();
   static_cast<void>(os::monotonic_ns());  // The kernel's page, see vdso(7).
-  flush_standard_streams();
-  channel::ring(-1);
-  ::close(-1);
+  rehearse_system_calls();
 }
 
 void begin(Worker& worker, const channel::WorkerInbox::Call& call) {
@@ -212,8 +212,8 @@ void begin(Worker& worker, const channel::WorkerInbox::Call& call) {
   if (!call.is_last) worker.clean_state.emplace();
 }
 
-void serve(Worker& worker, wire::CallNumber number,
-           const channel::WorkerInbox::Call& call) {
+void serve_one(Worker& worker, wire::CallNumber number,
+               const channel::WorkerInbox::Call& call) {
   auto space = std::make_unique<SlotSpace>(worker.slot.memory(), call.max_result_bytes,
                                            worker.reach);
   auto memory = std::make_unique<WorkerMemory>(*space);
@@ -244,14 +244,14 @@ void take(Worker& worker, wire::CallNumber number) {
   }
 }
 
-[[noreturn]] void serve(Worker worker) {
+[[noreturn]] void serve_until_last(Worker worker) {
   interruption::install();
   worker.slot.announce_life();
   if (!worker.inbox.has_call(1)) prepare(worker);
   for (wire::CallNumber number = 1;; ++number) {
     take(worker, number);
     os::fault_point(Fault::worker_before_call);
-    serve(worker, number, worker.inbox.call(number));
+    serve_one(worker, number, worker.inbox.call(number));
   }
 }
 
@@ -260,10 +260,10 @@ void take(Worker& worker, wire::CallNumber number) {
 void serve_calls(wire::WorkerId id, std::uint64_t slot_bytes,
                  std::uint64_t inbox_bytes) noexcept {
   try {
-    serve({.id = id,
-           .slot = {wire::kSlotFd, slot_bytes},
-           .inbox = {wire::kInboxFd, inbox_bytes},
-           .channel = os::SeqPacket(os::UniqueFd(wire::kChannelFd))});
+    serve_until_last({.id = id,
+                      .slot = {wire::kSlotFd, slot_bytes},
+                      .inbox = {wire::kInboxFd, inbox_bytes},
+                      .channel = os::SeqPacket(os::UniqueFd(wire::kChannelFd))});
   } catch (const std::system_error& error) {
     refuse_call(id, StartError(error.code(), os::attempt_of(error)));
   } catch (const std::exception&) {

@@ -15,6 +15,7 @@
 #include <killable/errors.hpp>
 
 #include "channel/shared_memory.hpp"
+#include "wire/alignment.hpp"
 #include "wire/slot_format.hpp"
 
 namespace killable::worker {
@@ -25,8 +26,7 @@ namespace {
 constexpr std::uint64_t kFirstResultBytes = std::uint64_t{64} << 10;
 
 constexpr std::uint64_t in_whole_pages(std::uint64_t bytes) {
-  return (bytes + wire::kArrayAlignment - 1) / wire::kArrayAlignment *
-         wire::kArrayAlignment;
+  return wire::rounded_up(bytes, wire::kArrayAlignment);
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "worker/tree.hpp"
 
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,15 +13,11 @@
 #include "os/errno_error.hpp"
 #include "os/pidfd.hpp"
 #include "os/unique_fd.hpp"
+#include "worker/death_watch.hpp"
 
 namespace killable::worker {
 
 namespace {
-
-using namespace std::chrono_literals;
-
-/// How long a round waits for what it killed before the next one looks again.
-constexpr auto kRoundPause = 1ms;
 
 /// Whether `process` is a child of `parent`. The fields of the stat file that follow the
 /// name begin after its last ')': the name itself may hold anything. See proc(5).
@@ -52,14 +47,6 @@ void append_children(pid_t parent, const std::vector<pid_t>& children,
   }
 }
 
-/// Reaps `child` if it has ended.
-bool reap(pid_t child) {
-  siginfo_t info{};
-  return ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | __WALL) ==
-             0 &&
-         info.si_pid != 0;
-}
-
 /// SIGKILLs all in `found` and all their descendants: first the whole tree is collected,
 /// then it is killed from the top, so that what is dead forks no more.
 void kill_trees(std::deque<Descendant> found) {
@@ -83,7 +70,7 @@ std::size_t kill_strange_children(const os::OwnChildren& children,
   // Those that are dead by now count: what they have left came here after the list was
   // made.
   const std::size_t count = strangers.size();
-  std::erase_if(strangers, reap);
+  std::erase_if(strangers, [](pid_t child) { return reap_child(child).has_value(); });
   if (strangers.empty()) return count;
   std::deque<Descendant> found;
   append_children(::getpid(), strangers, found);

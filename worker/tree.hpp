@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <functional>
 #include <vector>
 
@@ -15,6 +16,9 @@
 /// may miss a process that was forked meanwhile or moved to another parent; the caller
 /// repeats until it has no child left, which no descendant of a subreaper can hide from.
 namespace killable::worker {
+
+/// How long a round waits for what it killed before the next one looks again.
+inline constexpr std::chrono::milliseconds kRoundPause{1};
 
 /// One round: SIGKILLs every descendant of `process`.
 void kill_descendants(pid_t process);

@@ -24,13 +24,13 @@ namespace killable::worker {
 
 namespace {
 
-void nothing() {}
-
-/// Goes through what every call goes through. The dynamic linker looks a function up when
-/// it is first called, the unwinder its tables at the first throw.
+/// Goes through what every call goes through. The unwinder looks up its tables at the
+/// first throw; the dynamic linker a function at its first call, unless the caller was
+/// linked with -z now. Our targets see to that for the program. The C++ library is linked
+/// without, and so may a program be that does not come by our targets.
 void rehearse() {
   detail::HeapSink sink;
-  detail::encode_function(sink, &nothing);
+  detail::encode_function(sink, &rehearse);  // Any function will do.
   detail::Source source(sink.bytes(), sink.size());
   detail::decode_function(source);
   sink.clear();
@@ -39,9 +39,7 @@ void rehearse() {
   } catch (...) {
     detail::encode_current_exception(sink);
   }
-  flush_standard_streams();
-  channel::ring(-1);
-  ::close(-1);
+  rehearse_system_calls();
 }
 
 /// Whether this line of /proc/self/maps is of a file, mapped privately and read-only:
@@ -84,6 +82,12 @@ void warm_up() noexcept {
   } catch (const std::exception&) {
     // The first call will say what is wrong.
   }
+}
+
+void rehearse_system_calls() noexcept {
+  flush_standard_streams();
+  channel::ring(-1);
+  ::close(-1);
 }
 
 }  // namespace killable::worker

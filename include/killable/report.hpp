@@ -33,8 +33,7 @@ struct Report {
   State state = State::not_started;
   pid_t pid = 0;                   ///< The worker's process id; 0 if there was none.
   std::optional<int> signal = {};  ///< The signal that ended the worker. See signal(7).
-  std::optional<int> exit_code =
-      {};  ///< The worker's exit status, if it exited. 0 to 255.
+  std::optional<int> exit_code = {};       ///< Its exit status, if it exited: 0 to 255.
   std::chrono::nanoseconds wall{0};        ///< From the function's entry to the end.
   std::chrono::nanoseconds user_cpu{0};    ///< See getrusage(2), ru_utime.
   std::chrono::nanoseconds system_cpu{0};  ///< See getrusage(2), ru_stime.

@@ -16,12 +16,14 @@ bool inside() noexcept;
 
 /// The call's token: stop is requested by SIGTERM, so by kill(), raise_exception() and a
 /// timeout, and by request_stop(). The first use starts a thread that waits for them.
+/// Throws: std::system_error where there is no descriptor or no thread to be had for
+/// that. The call is then as if it had not asked, and may ask again.
 std::stop_token stop_token();
 
-/// Whether stop was requested.
-bool stop_requested() noexcept;
+/// Whether stop was requested. Throws as stop_token() does.
+bool stop_requested();
 
-/// Throws StopRequested if stop was requested.
+/// Throws StopRequested if stop was requested, and else as stop_token() does.
 void check_stop();
 
 }  // namespace killable::this_worker

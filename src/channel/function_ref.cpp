@@ -20,15 +20,13 @@ constexpr std::size_t kMaxPathBytes = 4096;
 }
 
 void encode_block(Sink& sink, const void* bytes, std::size_t size) {
-  const std::uint64_t length = size;
-  sink.write(&length, sizeof length);
+  sink.put(std::uint64_t{size});
   sink.write(bytes, size);
 }
 
 template <class Block>
 Block decode_block(Source& source, std::size_t max_size) {
-  std::uint64_t length = 0;
-  source.read(&length, sizeof length);
+  const auto length = source.get<std::uint64_t>();
   if (length > max_size) throw CodecError("cannot decode a function's name: too long");
   Block block(static_cast<std::size_t>(length), {});
   source.read(block.data(), block.size());
@@ -64,17 +62,15 @@ void encode_function(Sink& sink, AnyFunction function) {
   if (module->build_id.empty() && !module->path.empty())
     fail(ENOEXEC, module->path + " has no build-id; link it with -Wl,--build-id");
   const std::string path = absolute_path(*module, address);
-  const std::uint64_t offset = address - module->base;
   encode_block(sink, module->build_id.data(), module->build_id.size());
   encode_block(sink, path.data(), path.size());
-  sink.write(&offset, sizeof offset);
+  sink.put(std::uint64_t{address - module->base});
 }
 
 AnyFunction decode_function(Source& source) {
   const auto build_id = decode_block<std::vector<std::byte>>(source, kMaxBuildIdBytes);
   const auto path = decode_block<std::string>(source, kMaxPathBytes);
-  std::uint64_t offset = 0;
-  source.read(&offset, sizeof offset);
+  const auto offset = source.get<std::uint64_t>();
   std::optional<os::Module> module = os::find_module(build_id);
   if (!module) module = load(path, build_id);
   return reinterpret_cast<AnyFunction>(module->base + offset);

@@ -7,6 +7,7 @@
 #include "os/futex.hpp"
 #include "os/huge_pages.hpp"
 #include "os/memfd.hpp"
+#include "wire/alignment.hpp"
 
 namespace killable::channel {
 
@@ -45,8 +46,7 @@ HostInbox::HostInbox(std::uint64_t capacity)
 
 void HostInbox::add(const OutgoingCall& call) noexcept {
   if (last_ == taken_) end_ = wire::kInboxArgumentsOffset;
-  const std::uint64_t begin =
-      (end_ + kArgumentAlignment - 1) / kArgumentAlignment * kArgumentAlignment;
+  const std::uint64_t begin = wire::rounded_up(end_, kArgumentAlignment);
   end_ = begin + call.arguments.size();
   const std::span<std::byte> memory = mapping_.bytes_for(end_);
   os::make_huge(memory.first(end_));

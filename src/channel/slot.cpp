@@ -13,6 +13,7 @@
 #include "os/futex.hpp"
 #include "os/huge_pages.hpp"
 #include "os/memfd.hpp"
+#include "wire/alignment.hpp"
 
 namespace killable::channel {
 
@@ -26,8 +27,7 @@ std::uint64_t slot_bytes(std::uint64_t max_result_bytes) {
   const std::uint64_t used =
       wire::kSlotResultOffset +
       std::max<std::uint64_t>(max_result_bytes, wire::kMinResultBytes);
-  return (used + wire::kArrayAlignment - 1) / wire::kArrayAlignment *
-         wire::kArrayAlignment;
+  return wire::rounded_up(used, wire::kArrayAlignment);
 }
 
 wire::SlotHeader& header_of(const Mapping& mapping) {

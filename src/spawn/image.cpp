@@ -43,13 +43,11 @@ std::string choose_image(const std::string& configured) {
   if (os::program_enters_worker()) return "/proc/self/exe";
   const std::string program = worker_program(configured);
   if (::access(program.c_str(), X_OK) == 0) return program;
-  throw StartError(
-      errno, std::generic_category(),
-      "cannot start a worker: this program is not linked with killable::killable. Link "
-      "it "
-      "so, or call killable::init(argc, argv) first in main, or install killable-worker "
-      "(looked for at " +
-          program + "; KILLABLE_WORKER overrides)");
+  throw StartError(errno, std::generic_category(),
+                   "cannot start a worker: this program is not linked with "
+                   "killable::killable. Link it so, or call killable::init(argc, argv) "
+                   "first in main, or install killable-worker (looked for at " +
+                       program + "; KILLABLE_WORKER overrides)");
 }
 
 }  // namespace killable::spawn

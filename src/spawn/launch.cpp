@@ -19,7 +19,7 @@
 
 #include <killable/errors.hpp>
 
-#include "channel/roles.hpp"
+#include "channel/become_guard.hpp"
 #include "os/deadline.hpp"
 #include "os/errno_error.hpp"
 #include "os/signals.hpp"

@@ -15,9 +15,9 @@ struct Launched {
 };
 
 /// Starts a guard and its fork server by executing `image`, an absolute path, and returns
-/// once the fork server has said Hello. Safe in a host with any number
-/// of threads, and independent of its size (vfork). Leaves no child of the host behind.
-/// Blocks while the image's static initialisers run. Throws StartError.
+/// once the fork server has said Hello. Safe in a host with any number of threads, and
+/// independent of its size (vfork). Leaves no child of the host behind. Blocks while the
+/// image's static initialisers run. Throws StartError.
 Launched launch_guard(const std::string& image);
 
 /// The same by a fork(2) of the host itself, with all its memory. Requires a host with

@@ -84,7 +84,7 @@ const std::error_category& read_foreign(Source& source) {
 }
 
 const std::error_category& read_category(Source& source) {
-  switch (CategoryKind{read_number<std::uint8_t>(source)}) {
+  switch (source.get<CategoryKind>()) {
     case CategoryKind::generic: return std::generic_category();
     case CategoryKind::system: return std::system_category();
     case CategoryKind::iostream: return std::iostream_category();
@@ -98,8 +98,8 @@ const std::error_category& read_category(Source& source) {
 
 void write_code(Sink& sink, const std::error_code& code) {
   const CategoryKind kind = kind_of(code.category());
-  write_number(sink, code.value());
-  write_number(sink, static_cast<std::uint8_t>(kind));
+  sink.put(code.value());
+  sink.put(kind);
   if (kind != CategoryKind::foreign) return;
   const char* name = code.category().name();
   write_text(sink, {name ? name : ""}, kMaxNameBytes);
@@ -107,7 +107,7 @@ void write_code(Sink& sink, const std::error_code& code) {
 }
 
 std::error_code read_code(Source& source) {
-  const int value = read_number<int>(source);
+  const int value = source.get<int>();
   return {value, read_category(source)};
 }
 

@@ -16,47 +16,47 @@ namespace regex = std::regex_constants;
 using std::chrono::nanoseconds;
 
 void write_optional(Sink& sink, const std::optional<int>& value) {
-  write_number(sink, static_cast<std::uint8_t>(value.has_value()));
-  if (value) write_number(sink, *value);
+  sink.put(static_cast<std::uint8_t>(value.has_value()));
+  if (value) sink.put(*value);
 }
 
 std::optional<int> read_optional(Source& source) {
-  if (read_number<std::uint8_t>(source) == 0) return std::nullopt;
-  return read_number<int>(source);
+  if (source.get<std::uint8_t>() == 0) return std::nullopt;
+  return source.get<int>();
 }
 
 nanoseconds read_duration(Source& source) {
-  return nanoseconds(read_number<nanoseconds::rep>(source));
+  return nanoseconds(source.get<nanoseconds::rep>());
 }
 
 State read_state(Source& source) {
-  const auto state = State{read_number<std::int32_t>(source)};
+  const auto state = source.get<State>();
   if (to_string(state) == "unknown")
     throw CodecError("cannot decode an exception: no such state of a call");
   return state;
 }
 
 void write_report(Sink& sink, const Report& report) {
-  write_number(sink, static_cast<std::int32_t>(report.state));
-  write_number(sink, report.pid);
+  sink.put(report.state);
+  sink.put(report.pid);
   write_optional(sink, report.signal);
   write_optional(sink, report.exit_code);
-  write_number(sink, report.wall.count());
-  write_number(sink, report.user_cpu.count());
-  write_number(sink, report.system_cpu.count());
-  write_number(sink, report.max_rss_bytes);
+  sink.put(report.wall.count());
+  sink.put(report.user_cpu.count());
+  sink.put(report.system_cpu.count());
+  sink.put(report.max_rss_bytes);
 }
 
 Report read_report(Source& source) {
   Report report;
   report.state = read_state(source);
-  report.pid = read_number<pid_t>(source);
+  report.pid = source.get<pid_t>();
   report.signal = read_optional(source);
   report.exit_code = read_optional(source);
   report.wall = read_duration(source);
   report.user_cpu = read_duration(source);
   report.system_cpu = read_duration(source);
-  report.max_rss_bytes = read_number<std::uint64_t>(source);
+  report.max_rss_bytes = source.get<std::uint64_t>();
   return report;
 }
 
@@ -121,7 +121,7 @@ fs::filesystem_error Fields<fs::filesystem_error>::decode(Source& source,
 
 void Fields<std::regex_error>::encode(Sink& sink, const std::regex_error& error,
                                       const RecordBounds&) {
-  write_number(sink, static_cast<std::int32_t>(error.code()));
+  sink.put(static_cast<std::int32_t>(error.code()));
 }
 
 std::regex_error Fields<std::regex_error>::decode(Source& source,
@@ -132,7 +132,7 @@ std::regex_error Fields<std::regex_error>::decode(Source& source,
       regex::error_brace,   regex::error_badbrace,  regex::error_range,
       regex::error_space,   regex::error_badrepeat, regex::error_complexity,
       regex::error_stack};
-  const auto value = read_number<std::int32_t>(source);
+  const auto value = source.get<std::int32_t>();
   const auto code = std::find_if(kCodes.begin(), kCodes.end(), [&](auto candidate) {
     return static_cast<std::int32_t>(candidate) == value;
   });
@@ -145,12 +145,12 @@ std::regex_error Fields<std::regex_error>::decode(Source& source,
 
 void Fields<std::future_error>::encode(Sink& sink, const std::future_error& error,
                                        const RecordBounds&) {
-  write_number(sink, error.code().value());
+  sink.put(error.code().value());
 }
 
 std::future_error Fields<std::future_error>::decode(Source& source,
                                                     const std::string& text) {
-  std::future_error error(std::future_errc{read_number<int>(source)});
+  std::future_error error(source.get<std::future_errc>());
   detail::set_text(error, text);
   return error;
 }
@@ -164,7 +164,7 @@ Killed Fields<Killed>::decode(Source& source, const std::string& text) {
 }
 
 void Fields<TimedOut>::encode(Sink& sink, const TimedOut& error, const RecordBounds&) {
-  write_number(sink, error.timeout().count());
+  sink.put(error.timeout().count());
   write_report(sink, error.report());
 }
 
@@ -175,23 +175,23 @@ TimedOut Fields<TimedOut>::decode(Source& source, const std::string& text) {
 
 void Fields<WorkerCrashed>::encode(Sink& sink, const WorkerCrashed& error,
                                    const RecordBounds&) {
-  write_number(sink, error.signal());
+  sink.put(error.signal());
   write_report(sink, error.report());
 }
 
 WorkerCrashed Fields<WorkerCrashed>::decode(Source& source, const std::string& text) {
-  const int signal = read_number<int>(source);
+  const int signal = source.get<int>();
   return {text, signal, read_report(source)};
 }
 
 void Fields<WorkerExited>::encode(Sink& sink, const WorkerExited& error,
                                   const RecordBounds&) {
-  write_number(sink, error.exit_code());
+  sink.put(error.exit_code());
   write_report(sink, error.report());
 }
 
 WorkerExited Fields<WorkerExited>::decode(Source& source, const std::string& text) {
-  const int exit_code = read_number<int>(source);
+  const int exit_code = source.get<int>();
   return {text, exit_code, read_report(source)};
 }
 

@@ -32,8 +32,8 @@ class Remote : public Base, public RemoteException {
 /// The closed list; each type before its bases.
 using Known = detail::Types<
     // This library's.
-    TimedOut, Killed, WorkerCrashed, WorkerExited, WorkerLost, LimitExceeded, CodecError,
-    ProtocolViolation, StopRequested, Error, StartError,
+    TimedOut, Killed, WorkerCrashed, WorkerExited, WorkerLost, QueueFull, LimitExceeded,
+    CodecError, ProtocolViolation, StopRequested, Error, StartError,
     // Derived from std::runtime_error.
     std::filesystem::filesystem_error, std::ios_base::failure, std::system_error,
     std::regex_error, std::range_error, std::overflow_error, std::underflow_error,

@@ -139,14 +139,14 @@ class ThrownWriter {
   }
 
   void write_exact(const KnownType& known) {
-    write_number(sink_, static_cast<std::uint8_t>(Form::exact));
+    sink_.put(Form::exact);
     write_text(sink_, {known.what(thrown_)}, bounds_.text);
     write_fields(known);
   }
 
   /// `problem`: why the data of a registered type does not cross; empty if it does.
   void write_form(Form form, std::string_view problem) {
-    write_number(sink_, static_cast<std::uint8_t>(form));
+    sink_.put(form);
     if (problem.empty()) return write_text(sink_, {message()}, bounds_.text);
     write_text(sink_, {message(), " (its data did not cross: ", problem, ")"},
                bounds_.text);
@@ -159,18 +159,18 @@ class ThrownWriter {
       write_text(sink_, {remote_->type_name()}, bounds_.name);
     else
       write_text(sink_, {TypeName(type_).text()}, bounds_.name);
-    write_number(sink_, static_cast<std::uint32_t>(frames));
+    sink_.put(static_cast<std::uint32_t>(frames));
     for (std::size_t i = 0; i < frames; ++i)
       write_text(sink_, {remote_->backtrace()[i]}, kMaxFrameBytes);
   }
 
   void write_base() {
     if (base_) return write_fields(*base_);
-    write_number(sink_, index_of(*find_known(typeid(Error))));  // has no fields
+    sink_.put(index_of(*find_known(typeid(Error))));  // has no fields
   }
 
   void write_fields(const KnownType& known) {
-    write_number(sink_, index_of(known));
+    sink_.put(index_of(known));
     known.encode_fields(sink_, thrown_, bounds_);
   }
 
@@ -191,11 +191,11 @@ class ThrownWriter {
 
 /// In place of what cannot be described.
 void write_note(Sink& sink, std::string_view message) {
-  write_number(sink, static_cast<std::uint8_t>(Form::remote));
+  sink.put(Form::remote);
   write_text(sink, {message}, kNarrow.text);
   write_text(sink, {"unknown"}, kNarrow.name);
-  write_number(sink, std::uint32_t{0});
-  write_number(sink, index_of(*find_known(typeid(Error))));
+  sink.put(std::uint32_t{0});
+  sink.put(index_of(*find_known(typeid(Error))));
 }
 
 // --- In the host -----------------------------------------------------------------------
@@ -205,7 +205,7 @@ void write_note(Sink& sink, std::string_view message) {
 }
 
 std::vector<std::string> read_backtrace(Source& source) {
-  const auto count = read_number<std::uint32_t>(source);
+  const auto count = source.get<std::uint32_t>();
   if (count > kMaxFrames) fail("a backtrace of " + std::to_string(count) + " frames");
   std::vector<std::string> frames;
   for (std::uint32_t i = 0; i < count; ++i)
@@ -215,7 +215,7 @@ std::vector<std::string> read_backtrace(Source& source) {
 
 /// Copies the payload, so that it cannot change any more while it is decoded.
 std::vector<std::byte> read_payload(Source& source) {
-  const auto size = read_number<std::uint32_t>(source);
+  const auto size = source.get<std::uint32_t>();
   if (size > detail::kMaxExceptionPayloadBytes || size > source.remaining())
     fail("data of " + std::to_string(size) + " bytes");
   source.charge(size, 1);
@@ -255,7 +255,7 @@ std::exception_ptr try_registered(Source& source, std::string& message,
 }
 
 const KnownType& read_base(Source& source) {
-  const auto index = read_number<std::uint8_t>(source);
+  const auto index = source.get<std::uint8_t>();
   if (index >= known_types().size()) fail("no such type");
   return known_types()[index];
 }
@@ -296,13 +296,13 @@ void encode_current_exception(Sink& sink) {
     const std::size_t room = start + kMaxExceptionRecordBytes - sink.size();
     wire::ThrownWriter(sink, chain[depth], wire::bounds_for(room, depth)).write();
   }
-  wire::write_number(sink, static_cast<std::uint8_t>(wire::Form::end));
+  sink.put(wire::Form::end);
 }
 
 std::exception_ptr decode_exception(Source& source) {
   std::exception_ptr exception;
   for (int depth = 0;; ++depth) {
-    const auto form = wire::Form{wire::read_number<std::uint8_t>(source)};
+    const auto form = source.get<wire::Form>();
     if (form == wire::Form::end) break;
     if (depth > kMaxExceptionDepth) wire::fail("nested too deep");
     exception = wire::decode_thrown(source, form, exception);

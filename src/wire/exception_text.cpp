@@ -20,7 +20,7 @@ void write_text(Sink& sink, std::initializer_list<std::string_view> pieces,
   for (std::string_view piece : pieces) size += piece.size();
   const bool cut = size > bound;
   std::size_t left = cut ? bound - kCutMark.size() : size;
-  write_number(sink, static_cast<std::uint32_t>(cut ? bound : size));
+  sink.put(static_cast<std::uint32_t>(cut ? bound : size));
   for (std::string_view piece : pieces) {
     piece = piece.substr(0, left);
     sink.write(piece.data(), piece.size());
@@ -30,7 +30,7 @@ void write_text(Sink& sink, std::initializer_list<std::string_view> pieces,
 }
 
 std::string read_text(Source& source, std::size_t bound) {
-  const auto size = read_number<std::uint32_t>(source);
+  const auto size = source.get<std::uint32_t>();
   if (size > bound || size > source.remaining())
     throw CodecError("cannot decode an exception: a text of " + std::to_string(size) +
                      " bytes");

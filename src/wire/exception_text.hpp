@@ -4,13 +4,12 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <typeinfo>
 
 #include <killable/detail/bytes.hpp>
 #include <killable/detail/exception.hpp>
 
-/// The atoms of an exception record: numbers, and texts of bounded length.
+/// The texts of an exception record, which are of bounded length.
 namespace killable::wire {
 
 using detail::Sink;
@@ -26,17 +25,6 @@ struct RecordBounds {
 
 /// The most that a stack frame's text may take.
 inline constexpr std::size_t kMaxFrameBytes = 512;
-
-template <class Number>
-requires std::is_arithmetic_v<Number>
-void write_number(Sink& sink, Number value) { sink.write(&value, sizeof value); }
-
-template <class Number>
-requires std::is_arithmetic_v<Number> Number read_number(Source& source) {
-  Number value;
-  source.read(&value, sizeof value);
-  return value;
-}
 
 /// Writes `pieces` as one text. One longer than `bound` is cut, and ends with a mark
 /// then.

@@ -8,9 +8,8 @@
 /// sealed so that the host's own mapping is the last that can ever write to it
 /// (F_SEAL_FUTURE_WRITE). The host alone writes it, the worker alone reads it.
 ///
-///   0      InboxHeader, with an entry for each of kRing calls: call n has entry n %
-///   kRing 1024   arguments: for each call `arguments_bytes` bytes from `arguments_begin`
-///   on,
+///   0      InboxHeader, with an entry for each of kRing calls: call n has entry n % kRing
+///   1024   arguments: for each call `arguments_bytes` bytes from `arguments_begin` on,
 ///            arguments = trampoline callable parameter*
 ///          where `trampoline` and, for a function pointer, `callable` name a function
 ///

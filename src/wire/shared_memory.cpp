@@ -33,23 +33,11 @@ constexpr std::uint64_t kMemoryCost = sizeof(PartOfMemory) + 64;
   throw CodecError("cannot decode a SharedArray: " + why);
 }
 
-template <class Integer>
-void write(Sink& sink, Integer value) {
-  sink.write(&value, sizeof value);
-}
-
-template <class Integer>
-Integer read(Source& source) {
-  Integer value;
-  source.read(&value, sizeof value);
-  return value;
-}
-
 /// As it is in the bytes: `at` takes fewer for an index.
 std::uint64_t read_at(Source& source, Kind kind) {
   switch (kind) {
-    case Kind::attached: return read<std::uint32_t>(source);
-    case Kind::in_slot: return read<std::uint64_t>(source);
+    case Kind::attached: return source.get<std::uint32_t>();
+    case Kind::in_slot: return source.get<std::uint64_t>();
     case Kind::none: return 0;
   }
   fail("of unknown kind " + std::to_string(static_cast<int>(kind)));
@@ -98,24 +86,24 @@ std::optional<std::uint64_t> CallMemory::index_of(
 }
 
 void encode_memory(Sink& sink, const MemoryPtr& memory, std::uint64_t count) {
-  if (!memory) return write(sink, Kind::none);
+  if (!memory) return sink.put(Kind::none);
   if (sink.attachments() == nullptr)
     throw CodecError(
         "cannot encode a SharedArray here: it crosses as an argument or in a result");
   const MemoryRef ref = sink.attachments()->refer_to(memory);
-  write(sink, ref.kind);
+  sink.put(ref.kind);
   if (ref.kind == Kind::attached)
-    write(sink, static_cast<std::uint32_t>(ref.at));
+    sink.put(static_cast<std::uint32_t>(ref.at));
   else
-    write(sink, ref.at);
-  write(sink, count);
+    sink.put(ref.at);
+  sink.put(count);
 }
 
 MemoryPtr decode_memory(Source& source, std::size_t element_size) {
-  const Kind kind{read<std::uint8_t>(source)};
+  const auto kind = source.get<Kind>();
   const MemoryRef ref{.kind = kind, .at = read_at(source, kind)};
   if (kind == Kind::none) return nullptr;
-  const auto count = read<std::uint64_t>(source);
+  const auto count = source.get<std::uint64_t>();
   if (source.attachments() == nullptr) fail("not in an argument or a result");
   if (count == 0 || count > std::numeric_limits<std::uint64_t>::max() / element_size)
     fail("of " + std::to_string(count) + " elements");

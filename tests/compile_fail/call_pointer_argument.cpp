@@ -1,4 +1,4 @@
-// EXPECT: a raw pointer means nothing in another process
+// EXPECT: a raw pointer cannot cross a process: pass the value, std::string
 #include <killable/detail/callable.hpp>
 
 inline auto dereference = [](auto pointer) { return *pointer; };

@@ -1,4 +1,4 @@
-// EXPECT: std::ref cannot cross a process
+// EXPECT: a reference or std::ref cannot cross a process: pass the value
 #include <killable/detail/callable.hpp>
 
 #include <functional>

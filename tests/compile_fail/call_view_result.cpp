@@ -1,4 +1,4 @@
-// EXPECT: a view result would refer to the worker's memory
+// EXPECT: returns a view of the worker's memory: return std::string or std::vector
 #include <killable/detail/callable.hpp>
 
 #include <string>

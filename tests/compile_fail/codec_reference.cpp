@@ -1,4 +1,4 @@
-// EXPECT: a reference cannot cross a process: pass the value
+// EXPECT: a reference or std::ref cannot cross a process: pass the value
 #include <killable/detail/archive.hpp>
 
 void misuse(killable::detail::Sink& sink,

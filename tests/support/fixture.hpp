@@ -7,10 +7,23 @@
 #include <set>
 #include <string>
 
+#include <killable/killable_thread.hpp>
+
 #include "support/eventually.hpp"
 #include "support/processes.hpp"
 
 namespace killable::test {
+
+/// Creates the file `path` with `text` in one step: how a worker tells its test
+/// something.
+void signal_file(const std::string& path, const std::string& text = "");
+
+/// Waits for a file that signal_file() creates, and returns its text. Fails the test if
+/// it does not come.
+std::string await_file(const std::string& path);
+
+/// Waits for the pid that a worker has signalled.
+pid_t await_pid(const std::string& path);
 
 /// What a process holds that a test must give back.
 struct Holdings {
@@ -31,6 +44,13 @@ class NothingIsLeft : public ::testing::Test {
   /// A path in the test's directory.
   std::string path(const std::string& name) const { return (directory_ / name).string(); }
 
+  /// Starts `thread` and waits until its function has signalled the file "ready".
+  template <class R>
+  void start(KillableThread<R>& thread) {
+    thread.start();
+    await_file(path("ready"));
+  }
+
   /// For a test that puts another session in the place of the one it found.
   void forget_holdings();
 
@@ -41,16 +61,5 @@ class NothingIsLeft : public ::testing::Test {
 
 /// As many spares at all times, so that a test finds what the one before it has left.
 void configure_for_tests();
-
-/// Creates the file `path` with `text` in one step: how a worker tells its test
-/// something.
-void signal_file(const std::string& path, const std::string& text = "");
-
-/// Waits for a file that signal_file() creates, and returns its text. Fails the test if
-/// it does not come.
-std::string await_file(const std::string& path);
-
-/// Waits for the pid that a worker has signalled.
-pid_t await_pid(const std::string& path);
 
 }  // namespace killable::test

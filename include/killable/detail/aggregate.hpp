@@ -115,19 +115,24 @@ auto members_of(std::index_sequence<kIndex...>)
 template <class T>
 using Members = decltype(members_of<T>(Indices<count_members<T>()>{}));
 
+template <class U, class T>
+concept BaseOf = std::is_base_of_v<U, T> && !std::same_as<U, T>;
+
 /// Converts to the bases of T only.
 template <class T>
 struct AnyBase {
-  template <class U>
-  requires(std::is_base_of_v<U, T> && !std::same_as<U, T>) operator U() const;
+  template <BaseOf<T> U>
+  operator U() const;
 };
 struct Nothing {};
 
+template <class T, class Initialiser>
+concept MadeOf = requires {
+  T{Initialiser{}};
+};
+
 template <class T>
-concept HasBase = requires {
-  T{AnyBase<T>{}};
-}
-&&!requires { T{Nothing{}}; };
+concept HasBase = MadeOf<T, AnyBase<T>> && !MadeOf<T, Nothing>;
 
 /// A C array swallows one initialiser for each of its elements: with {} in its place,
 /// fewer fit behind it than without.
@@ -171,10 +176,12 @@ template <class T>
 concept PlainAggregate =
     std::is_class_v<T> && std::is_aggregate_v<T> && !IsArray<T>::value && !HasCereal<T>;
 
+template <class T>
+inline constexpr bool kCanBeTakenApart = misuse_of_aggregate<T>() == Misuse::none;
+
 /// One that can be taken apart.
 template <class T>
-concept Aggregate = PlainAggregate<T> && misuse_of_aggregate<T>()
-== Misuse::none;
+concept Aggregate = PlainAggregate<T> && kCanBeTakenApart<T>;
 
 template <Aggregate T, class Visitor, std::size_t... kIndex>
 void for_each_member(const T& value, const Visitor& visit,

@@ -61,12 +61,6 @@ namespace killable::detail {
 template <class T>
 concept Encodable = (misuse_in<T>() == Misuse::none);
 
-/// Whether a T is a view of memory, such as std::string_view and std::span.
-template <class T>
-inline constexpr bool is_view_v = false;
-template <Encodable T>
-inline constexpr bool is_view_v<T> = Codec<T>::kView;
-
 /// Whether a T can cross as a result, which owns all that it holds.
 template <class T>
 concept Returnable = Encodable<T> && !holds_view<T>();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -7,12 +8,21 @@
 #include <new>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 /// The two ends of an encoding: a Sink that grows, and a Source that never reads past its
 /// end. Both are plain memory; neither knows what a value is (archive.hpp does).
 namespace killable::detail {
 
 class Attachments;
+
+/// Keeps the compiler from loading once more what was just copied out of memory that a
+/// hostile worker may change meanwhile: the copy is what is checked and used.
+inline void forbid_reloads() noexcept { __asm__ volatile("" ::: "memory"); }
+
+/// What is its own bytes, whichever they are: all integers and enumerations but bool.
+template <class T>
+concept RawNumber = (std::integral<T> && !std::same_as<T, bool>) || std::is_enum_v<T>;
 
 /// What bounds the nesting of a value, at either end, so that neither a cycle of pointers
 /// nor a hostile worker can overflow the stack.
@@ -53,6 +63,12 @@ class Sink : public Nested {
   void write(const void* bytes, std::size_t size) {
     // memcpy(3) may not be given a null pointer, which an empty vector's data() is.
     if (size != 0) std::memcpy(extend(size), bytes, size);
+  }
+
+  /// Writes the bytes of `number`.
+  template <RawNumber T>
+  void put(T number) {
+    write(&number, sizeof number);
   }
 
   /// Pads with zeros until size() is a multiple of `alignment`, a power of two.
@@ -131,8 +147,15 @@ class Source : public Nested {
 
   void read(void* to, std::size_t size) {
     if (size != 0) std::memcpy(to, view(size), size);
-    // Keeps the compiler from loading again what it has just checked in `to`.
-    __asm__ volatile("" ::: "memory");
+    forbid_reloads();
+  }
+
+  /// The number whose bytes are next.
+  template <RawNumber T>
+  T get() {
+    T number;
+    read(&number, sizeof number);
+    return number;
   }
 
   /// The next `size` bytes in place; they live as long as the memory under the Source.

@@ -32,14 +32,23 @@ enum class CallMisuse {
   types,
   unencodable_parameter,
   pointer_result,
-  view_result,
   unencodable_result,
 };
+
+/// The same mistake in a value of any kind, whose advice then counts here, too.
+consteval Misuse as_misuse_of_value(CallMisuse misuse) {
+  switch (misuse) {
+    case CallMisuse::pointer: return Misuse::raw_pointer;
+    case CallMisuse::reference: return Misuse::reference;
+    default: return Misuse::none;
+  }
+}
 
 /// Fails to compile, with advice, unless `kMisuse` is `none`, or is about a type that
 /// cannot be encoded: its codec has more to say.
 template <CallMisuse kMisuse>
 struct ObeyRules {
+  static_assert((advise<as_misuse_of_value(kMisuse)>(), true));
   static_assert(kMisuse != CallMisuse::captures,
                 "captures cannot cross a process: pass them as arguments, or wrap the "
                 "callable in killable::forked()");
@@ -53,14 +62,8 @@ struct ObeyRules {
                 "std::function hides what it holds: pass the function itself, or wrap it "
                 "in killable::forked()");
   static_assert(
-      kMisuse != CallMisuse::reference,
-      "std::ref cannot cross a process: pass the value, and return the new one");
-  static_assert(
       kMisuse != CallMisuse::mutable_reference,
       "the function would change the worker's copy: return the new value instead");
-  static_assert(kMisuse != CallMisuse::pointer,
-                "a raw pointer means nothing in another process: pass the value, a "
-                "std::string or a std::vector");
   static_assert(kMisuse != CallMisuse::arity,
                 "wrong number of arguments: pass one for each parameter of the function");
   static_assert(kMisuse != CallMisuse::types,
@@ -68,9 +71,6 @@ struct ObeyRules {
   static_assert(kMisuse != CallMisuse::pointer_result,
                 "a pointer or reference into the worker means nothing here: return the "
                 "value, a std::string or a std::vector");
-  static_assert(kMisuse != CallMisuse::view_result,
-                "a view result would refer to the worker's memory: return a std::string "
-                "or a std::vector instead");
 };
 
 template <class T>
@@ -146,7 +146,6 @@ constexpr CallMisuse misuse_of_result(CallMisuse if_not_invocable) {
     using Result = std::decay_t<typename Invoked::type>;
     if (is_pointer_like_v<Result> || is_reference_wrapper_v<Result>)
       return CallMisuse::pointer_result;
-    if (is_view_v<Result>) return CallMisuse::view_result;
     if constexpr (std::is_void_v<Result>)
       return CallMisuse::none;
     else

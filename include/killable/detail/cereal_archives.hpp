@@ -187,15 +187,27 @@ template <class T>
 inline constexpr int kCerealLoaders =
     cereal::traits::detail::count_input_serializers<T, InputArchive>::value;
 
+template <class T>
+inline constexpr bool kHasCerealFunctions = kCerealSavers<T> + kCerealLoaders<T> != 0;
+
 /// A class whose author wrote cereal functions, right ones or not.
 template <class T>
-concept HasCereal = std::is_class_v<T> &&(kCerealSavers<T> > 0 || kCerealLoaders<T> > 0);
+concept HasCereal = std::is_class_v<T> && kHasCerealFunctions<T>;
 
 template <class T>
 consteval Misuse misuse_of_cereal() {
-  if (kCerealSavers<T> == 0 || kCerealLoaders<T> == 0) return Misuse::half_of_cereal;
-  if (kCerealSavers < T >> 1 || kCerealLoaders < T >> 1) return Misuse::cereal_ambiguity;
+  constexpr int savers = kCerealSavers<T>;
+  constexpr int loaders = kCerealLoaders<T>;
+  if (savers == 0 || loaders == 0) return Misuse::half_of_cereal;
+  if (savers > 1 || loaders > 1) return Misuse::cereal_ambiguity;
   return Misuse::none;
 }
+
+template <class T>
+inline constexpr bool kHasCerealPair = misuse_of_cereal<T>() == Misuse::none;
+
+/// A class with one pair of them, to save and to load.
+template <class T>
+concept HasCerealPair = HasCereal<T> && kHasCerealPair<T>;
 
 }  // namespace killable::detail

@@ -110,12 +110,10 @@ void call_loader(InputArchive& archive, T& object, Version... version) {
 }
 
 template <HasCereal T>
-requires(misuse_of_cereal<T>() != Misuse::none) struct Codec<T>
-    : Refused<misuse_of_cereal<T>()> {
-};
+struct Codec<T> : Refused<misuse_of_cereal<T>()> {};
 
-template <HasCereal T>
-requires(misuse_of_cereal<T>() == Misuse::none) struct Codec<T> : Crossing<> {
+template <HasCerealPair T>
+struct Codec<T> : Crossing<> {
   static constexpr std::size_t kMinSize = 1;
 
   static void encode(Sink& sink, const T& value) {

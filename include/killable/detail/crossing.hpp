@@ -56,12 +56,11 @@ struct Crossing {
 
 /// What takes no bytes by its type takes one, a zero, so that as many values as there are
 /// bytes is a bound on any count.
-inline void encode_nothing(Sink& sink) { *sink.extend(1) = std::byte{0}; }
+inline void encode_nothing(Sink& sink) { sink.put(std::byte{0}); }
 
 inline void decode_nothing(Source& source) {
-  std::byte byte;
-  source.read(&byte, 1);
-  if (byte != std::byte{0}) throw CodecError("cannot decode an empty value: not zero");
+  if (source.get<std::byte>() != std::byte{0})
+    throw CodecError("cannot decode an empty value: not zero");
 }
 
 template <class T>
@@ -142,16 +141,16 @@ consteval bool holds_view() {
   }
 }
 
-/// Explains why the T of this context cannot cross.
-template <class T>
-consteval void explain() {
-  constexpr Misuse kWhy = Codec<T>::kMisuse;
+/// Is an error that says what to do about `kWhy`, unless that is none.
+template <Misuse kWhy>
+consteval void advise() {
   static_assert(kWhy != Misuse::raw_pointer,
-                "a raw pointer cannot cross a process: pass the value, std::string or "
-                "std::span<const T>");
+                "a raw pointer cannot cross a process: pass the value, std::string, "
+                "std::vector or std::span<const T>");
   static_assert(
       kWhy != Misuse::reference,
-      "a reference cannot cross a process: pass the value, return what changed");
+      "a reference or std::ref cannot cross a process: pass the value, return what "
+      "changed");
   static_assert(
       kWhy != Misuse::callable,
       "a callable cannot cross a process as a value: pass the data it works on");
@@ -192,6 +191,12 @@ consteval void explain() {
   static_assert(kWhy != Misuse::unknown,
                 "a type cannot cross a process as it is: give it a cereal serialize "
                 "function or make it an aggregate");
+}
+
+/// Explains why the T of this context cannot cross.
+template <class T>
+consteval void explain() {
+  advise<Codec<T>::kMisuse>();
 }
 
 template <class T, class... Path>

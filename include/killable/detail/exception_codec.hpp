@@ -45,8 +45,16 @@ concept MadeOfItself =
 
 /// Whether a type has one pair of cereal functions, which load into an existing object.
 template <class E>
-concept LoadedByCereal = HasCereal<E> && kCerealSavers<E>
-== 1 && kCerealLoaders<E> == 1 && MadeOfItself<E>;
+concept LoadedByCereal = HasCerealPair<E> && MadeOfItself<E>;
+
+/// Whether a type crosses as any other value does.
+template <class E>
+concept CrossesWhole = !LoadedByCereal<E> && Returnable<E>;
+
+/// Whether a type crosses by its text, since there is nothing else in it.
+template <class E>
+concept CrossesAsText =
+    !LoadedByCereal<E> && !Returnable<E> && TextOnly<E> && MadeOfItself<E>;
 
 template <class E>
 E make_from_text(const std::string& text) {
@@ -64,7 +72,7 @@ E make_from_text(const std::string& text) {
 template <class E>
 struct ExceptionCodec {
   static_assert(
-      LoadedByCereal<E> || Returnable<E> || (TextOnly<E> && MadeOfItself<E>),
+      LoadedByCereal<E> || CrossesWhole<E> || CrossesAsText<E>,
       "this exception type cannot cross a process with its data: give it a cereal "
       "serialize function for its members, and a constructor from std::string "
       "(the text) or without arguments");
@@ -84,17 +92,16 @@ struct ExceptionCodec<E> {
   }
 };
 
-template <class E>
-requires(!LoadedByCereal<E> && Returnable<E>) struct ExceptionCodec<E> {
+template <CrossesWhole E>
+struct ExceptionCodec<E> {
   static void encode(Sink& sink, const E& exception) { detail::encode(sink, exception); }
   static E decode(Source& source, const std::string&) {
     return detail::decode<E>(source);
   }
 };
 
-template <class E>
-requires(!LoadedByCereal<E> && !Returnable<E> && TextOnly<E> &&
-         MadeOfItself<E>) struct ExceptionCodec<E> {
+template <CrossesAsText E>
+struct ExceptionCodec<E> {
   static void encode(Sink&, const E&) {}
   static E decode(Source&, const std::string& text) { return make_from_text<E>(text); }
 };

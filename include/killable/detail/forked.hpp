@@ -27,13 +27,11 @@ class Forked {
   std::shared_ptr<void> captured() const { return callable_; }
 
   void encode_to(detail::Sink& sink) const {
-    const auto address = reinterpret_cast<std::uintptr_t>(callable_.get());
-    sink.write(&address, sizeof address);
+    sink.put(reinterpret_cast<std::uintptr_t>(callable_.get()));
   }
 
   static Forked decode_from(detail::Source& source) {
-    std::uintptr_t address = 0;
-    source.read(&address, sizeof address);
+    const auto address = source.get<std::uintptr_t>();
     // Not owned: the worker ends without destructors of what the host made.
     return Forked(
         std::shared_ptr<F>(std::shared_ptr<void>(), reinterpret_cast<F*>(address)));

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <new>
 
 namespace killable::detail {
 
@@ -10,8 +9,5 @@ namespace killable::detail {
 /// Nothing happens, and no system call is made, unless whole huge pages of 2 MiB lie in
 /// there.
 void prefer_huge_pages(void* memory, std::size_t bytes) noexcept;
-
-/// Where a block of `bytes` is to begin, so that no huge page lies in it in part.
-std::align_val_t huge_page_alignment(std::size_t bytes) noexcept;
 
 }  // namespace killable::detail

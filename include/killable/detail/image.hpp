@@ -20,12 +20,13 @@ namespace killable::detail {
 template <class T>
 concept Scalar = !std::is_volatile_v<T> && (std::is_arithmetic_v<T> || std::is_enum_v<T>);
 
+inline constexpr bool kX87 = std::numeric_limits<long double>::digits == 64;
+
 /// The bytes of a scalar that hold its value. The x87 long double has 10 in its 16.
 template <Scalar T>
-inline constexpr std::size_t kValueSize =
-    std::is_same_v<T, long double>&& std::numeric_limits<long double>::digits == 64
-        ? 10
-        : sizeof(T);
+inline constexpr std::size_t kValueSize = sizeof(T);
+template <>
+inline constexpr std::size_t kValueSize<long double> = kX87 ? 10 : sizeof(long double);
 
 template <class T>
 struct IsBool : std::is_same<T, bool> {};

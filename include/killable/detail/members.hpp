@@ -83,8 +83,8 @@ template <class T, std::size_t kCount>
 struct Codec<std::array<T, kCount>> : Crossing<T> {
   using Element = std::remove_cv_t<T>;
   using Array = std::array<T, kCount>;
-  static constexpr std::size_t kMinSize =
-      std::max<std::size_t>(1, kCount* Codec<Element>::kMinSize);
+  static constexpr std::size_t kMinOfElements = kCount * Codec<Element>::kMinSize;
+  static constexpr std::size_t kMinSize = std::max<std::size_t>(1, kMinOfElements);
 
   static void encode(Sink& sink, const Array& array) {
     if constexpr (kCount == 0) {

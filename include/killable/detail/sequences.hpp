@@ -65,7 +65,7 @@ template <Image T>
 T copy_image(const std::byte* from) {
   std::array<std::byte, sizeof(T)> image;
   std::memcpy(image.data(), from, sizeof(T));
-  __asm__ volatile("" ::: "memory");
+  forbid_reloads();
   if constexpr (!AnyBytesImage<T>) {
     alignas(T) const auto aligned = image;
     check_value(*reinterpret_cast<const T*>(aligned.data()));

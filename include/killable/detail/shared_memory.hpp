@@ -11,10 +11,9 @@
 /// The memory under the SharedArrays of a process, and how the bytes of a call or a
 /// result name memory that does not lie in them:
 ///
-///   shared array   u8 0, u32 index, u64 count    the index-th memory attached to the
-///   call
-///                | u8 1, u64 offset, u64 count   in the worker's slot, from its
-///                beginning | u8 2                          no elements
+///   shared array = u8 0, u32 index, u64 count    the index-th memory attached to the call
+///                | u8 1, u64 offset, u64 count   in the slot, from the slot's beginning
+///                | u8 2                          no elements, no memory
 ///
 /// A hostile worker can write any of these into its result. The host takes an index or an
 /// offset only as far as it fits: the memory is one that the host attached itself, or
