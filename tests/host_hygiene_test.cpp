@@ -13,8 +13,8 @@
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <stdexcept>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>

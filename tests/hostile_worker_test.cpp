@@ -61,6 +61,15 @@ TEST_F(HostileWorker, ABellWithoutACommitIsAProtocolViolation) {
   EXPECT_THROW(thread.getResult(), ProtocolViolation);
 }
 
+TEST_F(HostileWorker, APoolsThatRingsForEverIsEndedAlsoIfNobodyWaitsForIt) {
+  ProcessPool pool({.workers = 1});
+  auto ringing = pool.submit([] {
+    for (;;) ring();
+  });
+  EXPECT_EQ(pool.submit([] { return 5; }).getResult(), 5);
+  EXPECT_THROW(ringing.getResult(), ProtocolViolation);
+}
+
 TEST_F(HostileWorker, ACommitWithoutABellIsFoundAtTheEnd) {
   EXPECT_EQ(call([] {
               ::close(wire::kBellFd);

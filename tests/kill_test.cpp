@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
 #include "support/session_processes.hpp"
+#include "support/sleeping_thread.hpp"
 
 namespace killable::test {
 namespace {
@@ -266,23 +268,17 @@ TEST_F(Kill, EndsACallWhoseWorkerHasNotEnteredItsFunction) {
 TEST_F(Kill, WhileTheStartIsAtWorkCountsAndTheShortestGracePeriodWins) {
   // Another bound than that of the spares: this start needs a fork.
   KillableThread thread({.max_result_bytes = 1000}, ignorer, path("ready"));
-  std::atomic<pid_t> starter_id = 0;
-  std::jthread starter;
+  std::optional<SleepingThread> starter;
   {
     const StoppedSession stopped(the_session());
-    starter = std::jthread([&] {
-      starter_id = ::gettid();
-      thread.start();
-    });
-    ASSERT_TRUE(
-        eventually([&] { return starter_id != 0 && process_state(starter_id) == 'S'; }));
+    starter.emplace([&] { thread.start(); });
     thread.kill(kForEver);
     thread.kill(0ms);
     thread.kill(kForEver);
     thread.raise_exception();
     EXPECT_EQ(thread.state(), State::not_started);
   }
-  starter.join();
+  starter.reset();
   EXPECT_TRUE(ends_killed(thread));
   EXPECT_EQ(thread.report().signal, SIGKILL);
 }

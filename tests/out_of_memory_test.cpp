@@ -125,5 +125,24 @@ TEST_F(OutOfMemory, AtAnyAllocationOfAWaitIsBadAllocAndTheResultMayBeHadLater) {
   });
 }
 
+TEST_F(OutOfMemory, AtAnyAllocationOfASubmissionLeavesNoCallInThePool) {
+  ProcessPool pool({.workers = 1});
+  EXPECT_EQ(pool.submit(twice, 1).getResult(), 2);
+  fail_each_allocation([&](int n) {
+    bool is_submitted = false;
+    try {
+      const ShortOfMemory memory(n);
+      auto call = pool.submit(twice, 21);
+      is_submitted = true;
+      allocations_left = -1;
+      EXPECT_EQ(call.getResult(), 42);
+    } catch (const std::bad_alloc&) {
+    }
+    EXPECT_EQ(pool.stats().queued + pool.stats().running, 0u);
+    EXPECT_EQ(pool.submit(twice, n).getResult(), 2 * n);
+    return is_submitted;
+  });
+}
+
 }  // namespace
 }  // namespace killable::test

@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <random>
 #include <set>
@@ -26,6 +29,7 @@
 #include "support/misbehaviour.hpp"
 #include "support/sanitizers.hpp"
 #include "support/session_processes.hpp"
+#include "support/sleeping_thread.hpp"
 
 /// What ends a pool's calls, its workers and the pool itself, and what that costs others.
 namespace killable::test {
@@ -406,6 +410,88 @@ TEST_F(PoolEnds, TheInitializerRunsOncePerWorker) {
   EXPECT_LE(prepared_in.size(), 2u);
 }
 
+TEST_F(PoolEnds, TheInitializerIsNoneOfTheCallsThatAWorkerMayRun) {
+  ProcessPool pool({.workers = 1,
+                    .max_calls_per_worker = 1,
+                    .initializer = Initializer(prepare, 5, path("log"))});
+  std::set<pid_t> workers;
+  for (int i = 0; i < 3; ++i) {
+    auto call = pool.submit([] { return prepared == 5 ? ::getpid() : 0; });
+    ASSERT_TRUE(ends(call));
+    workers.insert(call.getResult());
+  }
+  EXPECT_EQ(workers.size(), 3u);
+  EXPECT_FALSE(workers.contains(0));
+}
+
+TEST_F(PoolEnds, WhatTheInitializerChangesIsHowItsCallsFindTheWorker) {
+  const auto change_all = [](std::string directory) {
+    std::filesystem::current_path(directory);
+    ::setenv("KILLABLE_TEST_INITIALIZED", "yes", 1);
+    ::umask(027);
+    ::signal(SIGPIPE, SIG_IGN);
+    std::thread(sleep_for_ever).detach();
+    if (::fork() == 0) sleep_for_ever();
+  };
+  const std::string directory = path("directory");
+  std::filesystem::create_directory(directory);
+  ProcessPool pool({.workers = 1, .initializer = Initializer(change_all, directory)});
+  const auto look = [](std::string expected) {
+    const bool is_changed = std::filesystem::current_path() == expected &&
+                            std::getenv("KILLABLE_TEST_INITIALIZED") != nullptr &&
+                            ::signal(SIGPIPE, SIG_IGN) == SIG_IGN;
+    return is_changed ? ::getpid() : 0;
+  };
+  std::set<pid_t> workers;
+  for (int i = 0; i < 3; ++i) {
+    auto call = pool.submit(look, directory);
+    ASSERT_TRUE(ends(call));
+    workers.insert(call.getResult());
+  }
+  EXPECT_EQ(workers.size(), 1u);
+  EXPECT_FALSE(workers.contains(0));
+  // What a call changes still costs the worker.
+  pool.submit([] { ::setenv("KILLABLE_TEST_INITIALIZED", "no", 1); }).getResult();
+  EXPECT_FALSE(workers.contains(pool.submit(look, directory).getResult()));
+}
+
+TEST_F(PoolEnds, TheInitializersMemoryDoesNotCountAsACalls) {
+  const auto fill = [] {
+    static std::vector<char> table;
+    table.assign(64'000'000, '\1');
+  };
+  ProcessPool pool({.workers = 1,
+                    .max_worker_memory_bytes = 32'000'000,
+                    .initializer = Initializer(fill)});
+  auto call = pool.submit(twice, 21);
+  ASSERT_TRUE(ends(call));
+  EXPECT_EQ(call.getResult(), 42);
+}
+
+TEST_F(PoolEnds, KillAllDuringInitializersIsNoFailureOfTheirs) {
+  const auto announce_and_wait_for = [](std::string directory, std::string go) {
+    signal_file(directory + "/" + std::to_string(::getpid()));
+    await_file(go);
+  };
+  const std::string directory = path("initializing");
+  std::filesystem::create_directory(directory);
+  ProcessPool pool(
+      {.workers = 3,
+       .initializer = Initializer(announce_and_wait_for, directory, path("go"))});
+  std::vector<KillableThread<int>> calls;
+  for (int i = 0; i < 3; ++i) calls.push_back(pool.submit(twice, i));
+  const auto initializing = [&] {
+    return std::distance(std::filesystem::directory_iterator(directory),
+                         std::filesystem::directory_iterator());
+  };
+  ASSERT_TRUE(eventually([&] { return initializing() == 3; }));
+  pool.kill_all();
+  for (auto& call : calls) EXPECT_THROW(call.getResult(), Killed);
+  ASSERT_TRUE(eventually([&] { return pool.stats().recycled == 3; }));
+  signal_file(path("go"));
+  EXPECT_EQ(pool.submit(twice, 21).getResult(), 42);
+}
+
 /// Its calls end promptly and as the initializer did, and no more workers are made.
 template <class Ended>
 void expect_failure(Initializer initializer) {
@@ -462,13 +548,37 @@ TEST_F(PoolEnds, ShutdownWaitsForQueuedAndRunningCalls) {
   pool.shutdown();
 }
 
-TEST_F(PoolEnds, WorkersAreReplacedDuringTheShutdown) {
+TEST_F(PoolEnds, AShutdownReturnsOnceTheCallThatAnotherThreadWaitsForHasEnded) {
+  ProcessPool pool({.workers = 1});
+  auto running = pool.submit(announce_and_wait, path("running"), path("go"));
+  await_pid(path("running"));
+  const SleepingThread waiter([&] { running.getResult(); });
+  const pid_t shutting = ::gettid();
+  std::jthread releaser([&] {
+    await_sleep(shutting);
+    signal_file(path("go"));
+  });
+  pool.shutdown();
+  EXPECT_EQ(running.state(), State::returned);
+}
+
+void expect_ten_workers(const PoolOptions& options) {
   std::vector<KillableThread<pid_t>> calls;
   {
-    ProcessPool pool({.workers = 2, .max_calls_per_worker = 1});
+    ProcessPool pool(options);
     for (int i = 0; i < 10; ++i) calls.push_back(pool.submit(::getpid));
   }
-  for (auto& call : calls) EXPECT_EQ(call.state(), State::returned);
+  std::set<pid_t> workers;
+  for (auto& call : calls) workers.insert(call.getResult());
+  EXPECT_EQ(workers.size(), 10u);
+}
+
+TEST_F(PoolEnds, WorkersAreReplacedForTheirCallsDuringTheShutdown) {
+  expect_ten_workers({.workers = 2, .max_calls_per_worker = 1});
+}
+
+TEST_F(PoolEnds, WorkersAreReplacedForTheirMemoryDuringTheShutdown) {
+  expect_ten_workers({.workers = 2, .max_worker_memory_bytes = 1});
 }
 
 TEST_F(PoolEnds, KillAllEndsQueuedAndRunningCallsAndThePoolGoesOn) {

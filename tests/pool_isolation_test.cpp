@@ -57,6 +57,7 @@ const Change kChanges[] = {
          ::_exit(0);
        }
      }},
+    {"AnAlarm", [] { ::alarm(1000); }},
     {"AZombie",
      [] {
        if (::fork() == 0) ::_exit(0);

@@ -7,7 +7,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <numeric>
 #include <set>
@@ -21,6 +23,7 @@
 #include "support/ends.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
+#include "support/sleeping_thread.hpp"
 
 /// A pool's calls and its workers. What a call can do in a worker that is used again is
 /// in pool_isolation_test.cpp, how pools end in pool_ends_test.cpp.
@@ -28,6 +31,8 @@ namespace killable::test {
 namespace {
 
 using namespace std::chrono_literals;
+
+namespace fs = std::filesystem;
 
 class Pool : public NothingIsLeft {};
 
@@ -264,6 +269,26 @@ TEST_F(Pool, MapStopsAtTheFirstError) {
   EXPECT_EQ(pool.submit(twice, 1).getResult(), 2);
 }
 
+TEST_F(Pool, MapStartsNoMoreOnceOneHasFailed) {
+  ProcessPool pool({.workers = 2});
+  const auto fail_at_zero = [](int n, std::string directory) {
+    if (n == 0) throw std::out_of_range("zero");
+    signal_file(directory + "/" + std::to_string(n));
+    sleep_for_ever();
+  };
+  const std::string directory = path("started");
+  fs::create_directory(directory);
+  std::vector<std::pair<int, std::string>> inputs;
+  for (int n = 0; n < 20; ++n) inputs.emplace_back(n, directory);
+  const auto of_pair = [](std::pair<int, std::string> input) {
+    decltype(fail_at_zero){}(input.first, input.second);
+  };
+  EXPECT_THROW(pool.map(of_pair, inputs), std::out_of_range);
+  // The other worker's, and the one that the first worker got next.
+  EXPECT_LE(std::distance(fs::directory_iterator(directory), fs::directory_iterator()),
+            2);
+}
+
 TEST_F(Pool, MapNeverQueuesMoreThanIsAllowed) {
   ProcessPool pool({.workers = 2, .max_queued = 1});
   std::vector<int> inputs(50, 7);
@@ -302,13 +327,54 @@ TEST_F(Pool, CallsThatNobodyWaitsForRunAllTheSame) {
   for (int i = 0; i < 5; ++i) await_file(path(std::to_string(i)));
 }
 
+/// Long enough for whoever waits meanwhile to do so alone.
+int take_a_while(int n) {
+  ::usleep(20'000);
+  return n;
+}
+
+TEST_F(Pool, ACallBehindOneThatSomebodyHasWaitedForRuns) {
+  ProcessPool pool({.workers = 1});
+  auto first = pool.submit(take_a_while, 1);
+  auto second = pool.submit(take_a_while, 2);
+  auto third = pool.submit(take_a_while, 3);
+  EXPECT_EQ(first.getResult(), 1);
+  EXPECT_TRUE(ends(third));
+}
+
+TEST_F(Pool, WaitAnyFindsACallBehindOneThatSomebodyHasWaitedFor) {
+  ProcessPool pool({.workers = 1});
+  auto first = pool.submit(
+      [](std::string go) {
+        await_file(go);
+        return 1;
+      },
+      path("go"));
+  std::vector<KillableThread<int>> others;
+  for (int n = 2; n < 5; ++n) others.push_back(pool.submit(take_a_while, n));
+  const SleepingThread waiter([&] { EXPECT_EQ(first.getResult(), 1); });
+  const pid_t waiting = ::gettid();
+  std::jthread releaser([&] {
+    await_sleep(waiting);
+    signal_file(path("go"));
+  });
+  EXPECT_EQ(wait_any(others, kWatchdog), 0u);
+}
+
 TEST_F(Pool, QueueTimeoutCountsFromSubmit) {
   // Long enough for the first call to come to a worker.
   ProcessPool pool({.workers = 1, .queue_timeout = 1s});
   auto running = pool.submit(wait_for, path("go"));
   EXPECT_TRUE(eventually([&] { return pool.stats().running == 1; }));
+  const auto submitted = std::chrono::steady_clock::now();
   auto queued = pool.submit(twice, 1);
-  EXPECT_THROW(queued.getResult(), TimedOut);
+  try {
+    queued.getResult();
+    ADD_FAILURE() << "it ran";
+  } catch (const TimedOut& error) {
+    EXPECT_EQ(error.timeout(), 1s);
+  }
+  EXPECT_GE(std::chrono::steady_clock::now() - submitted, 1s);
   EXPECT_EQ(queued.state(), State::timed_out);
   EXPECT_TRUE(running.is_alive());
   signal_file(path("go"));
@@ -376,6 +442,18 @@ TEST_F(Pool, ManyThreadsMayWaitForOneCall) {
   signal_file(path("go"));
   waiting.clear();
   EXPECT_EQ(woken, 8);
+}
+
+TEST_F(Pool, ManyThreadsMayTakeTheResultOfOneCall) {
+  ProcessPool pool({.workers = 1});
+  auto call = pool.submit([] {
+    SharedArray<int> array(100);
+    array[99] = 7;
+    return array;
+  });
+  std::vector<std::jthread> takers;
+  for (int i = 0; i < 8; ++i)
+    takers.emplace_back([&] { EXPECT_EQ(call.getResult()[99], 7); });
 }
 
 TEST_F(Pool, AJoinThatTimesOutLeavesTheCallToOthers) {

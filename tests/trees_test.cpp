@@ -79,7 +79,7 @@ class TreesOfEveryShape : public Trees, public ::testing::WithParamInterface<Sha
  protected:
   KillableThread<int> start(End end) {
     KillableThread thread(have_family, GetParam(), end, tokens_.id(), directory());
-    start(thread);
+    NothingIsLeft::start(thread);
     return thread;
   }
 
@@ -282,7 +282,7 @@ class TracedByItsOwnChild : public Trees,
 
   KillableThread<int> start(End end) {
     KillableThread thread = make(end);
-    start(thread);
+    NothingIsLeft::start(thread);
     return thread;
   }
 };

@@ -1,6 +1,7 @@
 #include "worker/clean_state.hpp"
 
 #include <fcntl.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,6 +85,13 @@ bool has_children() noexcept {
   return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
 }
 
+/// See alarm(2): the signal would hit a later call.
+bool has_alarm() noexcept {
+  itimerval alarm{};
+  ::getitimer(ITIMER_REAL, &alarm);
+  return alarm.it_value.tv_sec != 0 || alarm.it_value.tv_usec != 0;
+}
+
 struct stat working_directory() noexcept {
   struct stat directory {};
   ::fstatat(AT_FDCWD, "", &directory, AT_EMPTY_PATH);
@@ -92,8 +100,11 @@ struct stat working_directory() noexcept {
 
 }  // namespace
 
-CleanState::CleanState()
-    : threads_(0), environment_(environment()), directory_(working_directory()) {
+CleanState::CleanState(int own_threads)
+    : threads_(0),
+      has_children_(has_children()),
+      environment_(environment()),
+      directory_(working_directory()) {
   const int status = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC);
   if (status != -1 && status != wire::kStatusFd) {
     ::dup3(status, wire::kStatusFd, O_CLOEXEC);
@@ -101,16 +112,16 @@ CleanState::CleanState()
   }
   const Status now;
   status_ = essence_of(now);
-  threads_ = now.threads();
+  threads_ = now.threads() - own_threads;
 }
 
 bool CleanState::still_holds(int own_threads) const noexcept {
   const Status status;
   const struct stat directory = working_directory();
   return !status_.empty() && is_essence(status, status_) &&
-         status.threads() == threads_ + own_threads && !has_children() &&
-         is_environment(environment_) && directory.st_ino == directory_.st_ino &&
-         directory.st_dev == directory_.st_dev;
+         status.threads() == threads_ + own_threads && has_children() == has_children_ &&
+         !has_alarm() && is_environment(environment_) &&
+         directory.st_ino == directory_.st_ino && directory.st_dev == directory_.st_dev;
 }
 
 }  // namespace killable::worker

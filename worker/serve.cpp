@@ -71,6 +71,7 @@ class Service {
   Worker& worker_;
   const wire::CallNumber number_;
   const std::uint32_t attached_;
+  const wire::Afterwards afterwards_;
   SlotSpace& space_;
   WorkerMemory& memory_;
   detail::Source arguments_;
@@ -85,6 +86,7 @@ Service::Service(Worker& worker, wire::CallNumber number,
     : worker_(worker),
       number_(number),
       attached_(received.attached),
+      afterwards_(received.afterwards),
       space_(space),
       memory_(memory),
       // The host is trusted; its arguments may take what memory there is.
@@ -166,7 +168,8 @@ void Service::commit(wire::ResultKind kind, const detail::Sink& sink) {
   // Who holds an array of the slot keeps that memory from the next call.
   worker_.is_clean = !space_.has_arrays() && worker_.clean_state &&
                      interruption::is_installed() &&
-                     worker_.clean_state->still_holds(interruption::own_threads());
+                     (afterwards_ == wire::Afterwards::wait ||
+                      worker_.clean_state->still_holds(interruption::own_threads()));
   worker_.slot.commit({.worker = worker_.id,
                        .number = number_,
                        .kind = kind,
@@ -208,8 +211,9 @@ void prepare(Worker& worker) {
 void begin(Worker& worker, const channel::WorkerInbox::Call& call) {
   ::close(wire::kSlotFd);
   ::close(wire::kInboxFd);
-  set_title(call.is_last ? call.name : "killable-worker", call.name);
-  if (!call.is_last) worker.clean_state.emplace();
+  const bool is_only = call.afterwards == wire::Afterwards::exit;
+  set_title(is_only ? call.name : "killable-worker", call.name);
+  if (!is_only) worker.clean_state.emplace(interruption::own_threads());
 }
 
 void serve_one(Worker& worker, wire::CallNumber number,
@@ -222,7 +226,7 @@ void serve_one(Worker& worker, wire::CallNumber number,
   else
     set_title(call.name);
   // The last one need not leave anything as it was.
-  if (call.is_last) worker.clean_state.reset();
+  if (call.afterwards == wire::Afterwards::exit) worker.clean_state.reset();
   interruption::begin_call();
   Service(worker, number, call, *space, *memory).run();
   flush_standard_streams();
@@ -231,6 +235,8 @@ void serve_one(Worker& worker, wire::CallNumber number,
   if (!worker.is_clean) ::_exit(0);
   worker.reach = space->reach();
   interruption::end_call();
+  if (call.afterwards == wire::Afterwards::wait)
+    worker.clean_state.emplace(interruption::own_threads());
 }
 
 /// Blocks until call `number` is there to be run, and the room for its result.

@@ -70,11 +70,17 @@ class ProcessPool {
     using Thread = decltype(submit(function, *std::ranges::begin(inputs)));
     detail::Results<typename Thread::Result> results;
     std::deque<Thread> pending;
-    for (auto&& input : inputs) {
-      if (pending.size() >= handle_.capacity()) results.take(pending);
-      pending.push_back(submit(function, std::forward<decltype(input)>(input)));
+    try {
+      for (auto&& input : inputs) {
+        if (pending.size() >= handle_.capacity()) results.take(pending);
+        pending.push_back(submit(function, std::forward<decltype(input)>(input)));
+      }
+      while (!pending.empty()) results.take(pending);
+    } catch (...) {
+      // From the last one on, so that none gets the worker of one that was killed.
+      for (Thread& call : std::views::reverse(pending)) call.kill();
+      throw;
     }
-    while (!pending.empty()) results.take(pending);
     return std::move(results).get();
   }
 

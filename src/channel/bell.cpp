@@ -23,10 +23,10 @@ void ring(int bell) noexcept {
   [[maybe_unused]] const ssize_t written = ::write(bell, &one, sizeof one);
 }
 
-void silence(int bell) noexcept {
+bool silence(int bell) noexcept {
   std::uint64_t rings = 0;
   const iovec into{.iov_base = &rings, .iov_len = sizeof rings};
-  [[maybe_unused]] const ssize_t n = ::preadv2(bell, &into, 1, -1, RWF_NOWAIT);
+  return ::preadv2(bell, &into, 1, -1, RWF_NOWAIT) == sizeof rings;
 }
 
 }  // namespace killable::channel

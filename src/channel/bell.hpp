@@ -14,8 +14,9 @@ os::UniqueFd make_bell();
 /// block; or this is the worker.
 void ring(int bell) noexcept;
 
-/// Forgets that it has rung. Never blocks, also if a worker has cleared O_NONBLOCK, which
-/// host and worker share. See preadv2(2), RWF_NOWAIT; for eventfds Linux 5.8.
-void silence(int bell) noexcept;
+/// Forgets that it has rung; false: it has not. Never blocks, also if a worker has
+/// cleared O_NONBLOCK, which host and worker share. See preadv2(2), RWF_NOWAIT; for
+/// eventfds Linux 5.8.
+bool silence(int bell) noexcept;
 
 }  // namespace killable::channel

@@ -28,7 +28,7 @@ void fill(wire::InboxEntry& entry, const OutgoingCall& call,
   entry.arguments_begin = arguments_begin;
   entry.arguments_bytes = call.arguments.size();
   entry.max_result_bytes = call.max_result_bytes;
-  entry.is_last = call.is_last ? 1 : 0;
+  entry.afterwards = call.afterwards;
   entry.attached = static_cast<std::uint16_t>(call.attached.size());
   entry.name[call.name.copy(entry.name, sizeof entry.name - 1)] = '\0';
 }
@@ -125,7 +125,7 @@ WorkerInbox::Call WorkerInbox::call(wire::CallNumber number) {
           .max_result_bytes = entry.max_result_bytes,
           .arguments = mapping_.bytes_for(end).subspan(entry.arguments_begin,
                                                        entry.arguments_bytes),
-          .is_last = entry.is_last != 0,
+          .afterwards = entry.afterwards,
           .attached = entry.attached};
 }
 

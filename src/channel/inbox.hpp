@@ -19,7 +19,7 @@ struct OutgoingCall {
   std::string_view name;
   std::uint64_t max_result_bytes;
   std::span<const std::byte> arguments;
-  bool is_last = true;                               ///< The worker exits after it.
+  wire::Afterwards afterwards = wire::Afterwards::exit;
   std::span<const detail::MemoryPtr> attached = {};  ///< Of the SharedArrays among them.
 };
 
@@ -103,7 +103,7 @@ class WorkerInbox {
     std::string name;
     std::uint64_t max_result_bytes;
     std::span<const std::byte> arguments;  ///< In place.
-    bool is_last;
+    wire::Afterwards afterwards;
     std::uint32_t attached;  ///< How much memory comes beside them.
   };
 

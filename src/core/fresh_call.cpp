@@ -281,7 +281,7 @@ Report FreshCall::early_report() {
 }
 
 channel::HostSlot::Result FreshCall::slot_result() {
-  const channel::HostSlot::Result result = worker_->slot->result(kOnlyCall, *committed_);
+  channel::HostSlot::Result result = worker_->slot->result(kOnlyCall, *committed_);
   worker_->slot->close_memfd();
   return result;
 }

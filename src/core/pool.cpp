@@ -138,6 +138,7 @@ void Pool::make_idle(PoolWorker& worker) {
   if (worker.has_answered_ahead()) return retire(worker, wire::EndMode::kill);
   worker.phase = Phase::idle;
   idle_.push_back(&worker);
+  if (is_shut_) wake();  // It is to be dismissed, if nothing is queued.
   if (queue_.empty()) return;
   if (!queue_.first().needs_own_worker(options_.call)) return give_next(worker);
   wake();  // It has to make room for a worker of another kind.
@@ -159,7 +160,7 @@ bool Pool::collect_one(PoolWorker& worker) {
   PoolOutcome& outcome = result->outcome;
   PoolCall& call = *worker.call();
   const bool was_initializer = worker.runs_initializer();
-  worker.calls.pop_front();
+  worker.calls.erase(worker.calls.begin());
   if (worker.host.inbox) {
     using Wake = channel::HostInbox::Wake;
     const bool is_small = outcome.bytes && outcome.bytes->size() <= wire::kCellBytes;
@@ -248,6 +249,8 @@ void Pool::resolve(PoolCall& call, PoolOutcome outcome) {
   if (outcome.bytes) outcome.report.wall = now - call.started_at_;
   outcome.report.state = outcome.state;
   outcome.report.pid = call.pid_;
+  // Here, since many threads may ask for the result at a time.
+  call.request().memory->set_slot_arrays(outcome.arrays);
   if (call.outcome_.failure) outcome.failure = call.outcome_.failure;
   call.phase_ = PoolCall::Phase::done;
   call.worker_ = nullptr;

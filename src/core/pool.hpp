@@ -5,7 +5,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -123,6 +122,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// Polls the worker until something happens, a row stalls, or the deadline. Requires:
   /// nobody else leads it.
   void lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline);
+  /// collect() of a worker that has rung. One that does so again and again without a
+  /// result breaks the protocol.
+  bool hear(PoolWorker& worker);
   void end_locked(PoolCall& call, wire::EndMode mode,
                   std::chrono::nanoseconds grace) noexcept;
   /// Ends the worker of a running call, or puts the call back into the queue if the
@@ -182,7 +184,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void make_worker(Lock& lock);
   /// For this call alone, which runs but has no worker yet.
   void make_own_worker(Lock& lock, PoolCall& call);
-  void adopt(std::unique_ptr<PoolWorker> worker);
+  void adopt(std::unique_ptr<PoolWorker> made);
+  PoolWorker& add_worker(std::unique_ptr<PoolWorker> made);
   /// Another attempt comes later; if there are no workers to wait for, a call fails.
   void fail_to_make_worker(const std::system_error& error);
   void fail_queue(const PoolOutcome& outcome);
@@ -205,7 +208,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::condition_variable changed_;
   PoolQueue queue_;
   Workers workers_;
-  std::deque<PoolWorker*> idle_;
+  std::vector<PoolWorker*> idle_;  ///< In the order in which they became so.
   std::size_t running_ = 0;
   bool is_shut_ = false;
   bool thread_ended_ = false;

@@ -3,10 +3,11 @@
 #include <chrono>
 #include <cstddef>
 #include <exception>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
+
+#include <boost/intrusive/list_hook.hpp>
 
 #include <killable/detail/bytes.hpp>
 
@@ -66,9 +67,9 @@ class PoolCall final : public Call {
   std::shared_ptr<Pool> pool_;
 
   // Guarded by the pool's lock, and fixed once the phase is done.
-  Phase phase_ = Phase::done;             ///< Until the pool has taken it.
-  std::list<PoolCall*>::iterator place_;  ///< In the PoolQueue, while queued.
-  PoolWorker* worker_ = nullptr;          ///< While running.
+  Phase phase_ = Phase::done;                   ///< Until the pool has taken it.
+  boost::intrusive::list_member_hook<> place_;  ///< In the PoolQueue, while queued.
+  PoolWorker* worker_ = nullptr;                ///< While running.
   pid_t pid_ = 0;
   int attempts_ = 0;  ///< Workers that died before they had entered it.
   bool stop_requested_ = false;

@@ -9,11 +9,11 @@ os::Deadline PoolQueue::first_deadline() const noexcept {
   return os::Deadline::after(first().submitted_at_, *timeout_);
 }
 
-void PoolQueue::push(PoolCall& call) { insert(calls_.end(), call); }
+void PoolQueue::push(PoolCall& call) noexcept { insert(calls_.end(), call); }
 
-void PoolQueue::put_back(PoolCall& call) {
-  const auto later = std::ranges::find_if(calls_, [&](const PoolCall* queued) {
-    return queued->submitted_at_ > call.submitted_at_;
+void PoolQueue::put_back(PoolCall& call) noexcept {
+  const auto later = std::ranges::find_if(calls_, [&](const PoolCall& queued) {
+    return queued.submitted_at_ > call.submitted_at_;
   });
   insert(later, call);
 }
@@ -24,8 +24,8 @@ PoolCall& PoolQueue::pop() noexcept {
   return call;
 }
 
-void PoolQueue::insert(std::list<PoolCall*>::iterator next, PoolCall& call) {
-  call.place_ = calls_.insert(next, &call);
+void PoolQueue::insert(Calls::iterator next, PoolCall& call) noexcept {
+  calls_.insert(next, call);
   call.phase_ = PoolCall::Phase::queued;
 }
 

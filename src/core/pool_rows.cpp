@@ -74,7 +74,10 @@ void Pool::add(PoolWorker& worker, PoolCall& call) {
     wake();
   }
   channel::OutgoingCall outgoing = call.outgoing();
-  outgoing.is_last = worker.given == options_.max_calls_per_worker;
+  if (&call == worker.initializer.get())
+    outgoing.afterwards = wire::Afterwards::wait;
+  else if (!worker.is_spent(options_))
+    outgoing.afterwards = wire::Afterwards::wait_if_clean;
   worker.host.inbox->add(outgoing);
 }
 
@@ -88,8 +91,7 @@ bool Pool::may_follow(const PoolWorker& worker, const PoolCall& call) const noex
          !worker.is_armed && !worker.runs_initializer() && !call.options().timeout &&
          !call.stop_requested_ && !call.has_memory() &&
          !call.needs_own_worker(options_.call) && !worker.has_answered_ahead() &&
-         options_.max_worker_memory_bytes == 0 &&
-         worker.given != options_.max_calls_per_worker &&
+         options_.max_worker_memory_bytes == 0 && !worker.is_spent(options_) &&
          worker.host.inbox->last() < wire::kMaxCalls &&
          call.request().arguments->size() <= kTinyArguments &&
          worker.host.inbox->has_room_for(kTinyArguments);

@@ -30,6 +30,14 @@ constexpr int kMaxFailures = 3;
 /// When a worker could not be made, and others live: until the next attempt.
 constexpr auto kRetryPause = 100ms;
 
+/// While something waits for the result of a worker that is led: whoever leads it may
+/// leave it to this thread, and to be told of that each time would cost every call a
+/// wake.
+constexpr auto kHandoverPause = 2ms;
+
+/// Until messages are sent that the control socket did not take at once.
+constexpr auto kFlushPause = 10ms;
+
 /// After a worker was taken from the spares: until another is forked, which would take a
 /// processor from the call that the worker was taken for.
 constexpr auto kRefillPause = 2ms;
@@ -120,7 +128,7 @@ void Pool::end_call_of_dead(PoolWorker& worker, const std::optional<wire::Ended>
   const bool was_entered = worker.host.slot->entered() >= worker.number();
   requeue_from(worker, 1);
   PoolCall& call = *worker.calls.front();
-  worker.calls.pop_front();
+  worker.calls.erase(worker.calls.begin());
   if (ended && !was_entered && ended->by == wire::EndedBy::itself &&
       call.attempts_ < kMaxAttempts && &call != worker.initializer.get()) {
     // Somebody has killed an idle worker just as it was given this call.
@@ -142,9 +150,12 @@ void Pool::remove_buried() {
   if (workers_.empty()) changed_.notify_all();
 }
 
-/// An initializer that fails again and again will not do better in the next worker.
+/// An initializer that fails again and again will not do better in the next worker. To be
+/// killed or lost is no failure of its own.
 void Pool::take_initializer_outcome(PoolWorker& worker) {
   const PoolOutcome& outcome = worker.initializer->outcome_;
+  const bool was_ended = outcome.state == State::killed || outcome.state == State::lost;
+  if (was_ended && !outcome.failure) return;
   if (outcome.state == State::returned) {
     failures_ = 0;
     return;
@@ -162,7 +173,8 @@ void Pool::fail_queue(const PoolOutcome& outcome) {
 // --- New workers ---
 
 void Pool::grow(Lock& lock) {
-  while (!queue_.empty() && !broken_ && (!retry_ || retry_->passed())) {
+  if (broken_) return fail_queue(*broken_);  // What workers have given back since.
+  while (!queue_.empty() && (!retry_ || retry_->passed())) {
     retry_.reset();
     const bool is_full = workers_.size() >= limit_;
     if (queue_.first().needs_own_worker(options_.call)) {
@@ -208,8 +220,7 @@ void Pool::make_worker(Lock& lock) try {
 }
 
 void Pool::adopt(std::unique_ptr<PoolWorker> made) {
-  PoolWorker& worker = *workers_.emplace_back(std::move(made));
-  worker.session->notify_of(worker.host.id, bell_);
+  PoolWorker& worker = add_worker(std::move(made));
   if (!initializer_) return make_idle(worker);
   worker.initializer = std::make_unique<PoolCall>(copy_of(*initializer_), nullptr);
   give(worker, begin(*worker.initializer));
@@ -220,12 +231,11 @@ void Pool::make_own_worker(Lock& lock, PoolCall& call) try {
   const std::shared_ptr<Session> session = Runtime::instance().session();
   std::optional<HostWorker> made = session->start(call.session_request());
   lock.lock();
-  if (!made) return resolve(call, {.state = State::lost});
+  if (!made) return requeue(call);  // The session is lost; the next turn finds another.
   made->inbox.reset();
   auto owned = std::make_unique<PoolWorker>(
       PoolWorker{.session = session, .host = std::move(*made)});
-  PoolWorker& worker = *workers_.emplace_back(std::move(owned));
-  session->notify_of(worker.host.id, bell_);
+  PoolWorker& worker = add_worker(std::move(owned));
   worker.phase = Phase::busy;
   worker.calls.push_back(&call);
   worker.given = 1;
@@ -244,6 +254,13 @@ void Pool::make_own_worker(Lock& lock, PoolCall& call) try {
 } catch (const std::exception&) {
   if (!lock.owns_lock()) lock.lock();
   resolve(call, {.state = State::threw, .failure = std::current_exception()});
+}
+
+PoolWorker& Pool::add_worker(std::unique_ptr<PoolWorker> made) {
+  idle_.reserve(workers_.size() + 1);  // So that it can always become idle.
+  PoolWorker& worker = *workers_.emplace_back(std::move(made));
+  worker.session->notify_of(worker.host.id, bell_);
+  return worker;
 }
 
 void Pool::fail_to_make_worker(const std::system_error& error) {
@@ -272,6 +289,8 @@ os::Deadline Pool::next_deadline() const {
   include(queue_.first_deadline());
   if (drained_) include(refill_);
   for (const auto& worker : workers_) {
+    if (worker->is_led && needs_watching(*worker))
+      include(os::Deadline::in(kHandoverPause));
     // Who takes in the result of a worker that is busy by then looks at that itself.
     if (worker->phase == Phase::idle || !worker->trim_at.passed())
       include(worker->trim_at);
@@ -305,7 +324,9 @@ void Pool::poll(Lock& lock) {
     if (worker->phase == Phase::busy && needs_watching(*worker))
       add(worker->host.watch->bell.get());
   }
-  const os::Deadline deadline = next_deadline();
+  os::Deadline deadline = next_deadline();
+  for (const auto& session : sessions)
+    if (!session->flush()) deadline = std::min(deadline, os::Deadline::in(kFlushPause));
   watches_rows_ = std::ranges::any_of(
       workers_, [](const auto& worker) { return worker->calls.size() > 1; });
   lock.unlock();
@@ -315,8 +336,9 @@ void Pool::poll(Lock& lock) {
   channel::silence(bell_->get());
   for (const auto& session : sessions) session->receive_news();
   for (const auto& worker : workers_)
-    if (!worker->is_led && worker->phase == Phase::busy && needs_watching(*worker))
-      channel::silence(worker->host.watch->bell.get());
+    if (!worker->is_led && worker->phase == Phase::busy && needs_watching(*worker) &&
+        channel::silence(worker->host.watch->bell.get()))
+      hear(*worker);
 }
 
 }  // namespace killable::core

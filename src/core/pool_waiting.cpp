@@ -51,15 +51,20 @@ void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
   if (fds[1].revents != 0) worker.is_dead = true;
   if (fds[0].revents != 0) {
     channel::silence(worker.host.watch->bell.get());
-    if (collect(worker)) return;
-    if (worker.call() != nullptr && ++worker.false_rings > kMaxFalseRings)
-      violate(worker, "the worker rings without a result");
+    if (hear(worker)) return;
   }
   reclaim_stalled(worker);
   // Somebody else may be waiting for the same call, and what led to here may be for the
   // thread to see to.
   changed_.notify_all();
   wake();
+}
+
+bool Pool::hear(PoolWorker& worker) {
+  if (collect(worker)) return true;
+  if (worker.call() != nullptr && ++worker.false_rings > kMaxFalseRings)
+    violate(worker, "the worker rings without a result");
+  return false;
 }
 
 PoolOutcome Pool::look_at(PoolCall& call) {

@@ -34,9 +34,9 @@ void PoolWorker::request_stop() noexcept {
 
 bool PoolWorker::may_go_on(const PoolOptions& limits) const {
   return !is_condemned && is_reusable() && host.inbox->last() < wire::kMaxCalls &&
-         (limits.max_calls_per_worker == 0 || given < limits.max_calls_per_worker ||
-          !calls.empty()) &&
-         (limits.max_worker_memory_bytes == 0 ||
+         (!is_spent(limits) || !calls.empty()) &&
+         // What the initializer takes, every worker would.
+         (limits.max_worker_memory_bytes == 0 || user_calls() == 0 ||
           os::resident_bytes(host.pid) <= limits.max_worker_memory_bytes);
 }
 
@@ -47,7 +47,8 @@ bool PoolWorker::note_memory(std::size_t bytes) noexcept {
     trim_at = os::Deadline::in(kKeptFor);
     return true;
   }
-  trim_if_due();
+  // What waits in a row may have its result in the slot by now.
+  if (calls.size() == 1) trim_if_due();
   return false;
 }
 

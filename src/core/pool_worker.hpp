@@ -2,8 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
+
+#include <boost/container/static_vector.hpp>
 
 #include <killable/pool_options.hpp>
 
@@ -34,8 +35,8 @@ struct PoolWorker {
   Phase phase = Phase::idle;
   /// That it has: while busy, and while dying until their ends are known. It runs them
   /// one after the other.
-  std::deque<PoolCall*> calls = {};
-  std::uint64_t given = 0;    ///< Calls, in all.
+  boost::container::static_vector<PoolCall*, wire::kRing> calls = {};
+  std::uint64_t given = 0;    ///< Calls, in all, the initializer among them.
   bool is_condemned = false;  ///< To be replaced after its call.
   bool is_armed = false;      ///< Its call has a timeout.
   bool is_dead = false;       ///< Its pidfd has told so.
@@ -48,6 +49,12 @@ struct PoolWorker {
   bool is_reusable() const noexcept { return host.inbox.has_value(); }
   /// The one that it runs, or is about to; null if there is none.
   PoolCall* call() const noexcept { return calls.empty() ? nullptr : calls.front(); }
+  /// Whether it has been given as many calls of users as it may have.
+  bool is_spent(const PoolOptions& limits) const noexcept {
+    return limits.max_calls_per_worker != 0 &&
+           user_calls() >= limits.max_calls_per_worker;
+  }
+  std::uint64_t user_calls() const noexcept { return given - (initializer ? 1 : 0); }
   bool runs_initializer() const noexcept {
     return initializer && call() == initializer.get();
   }

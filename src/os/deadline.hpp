@@ -4,7 +4,6 @@
 #include <time.h>
 
 #include <chrono>
-#include <compare>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -26,14 +25,16 @@ class Deadline {
                         std::chrono::nanoseconds timeout) noexcept;
   static Deadline in(std::chrono::nanoseconds timeout) noexcept;
 
-  bool is_never() const noexcept { return *this == never(); }
+  bool is_never() const noexcept { return instant_ == Clock::time_point::max(); }
   bool passed() const noexcept { return !is_never() && Clock::now() >= instant_; }
   /// Requires: not is_never().
   Clock::time_point instant() const noexcept { return instant_; }
   /// What is left, at least zero; empty if never.
   std::optional<timespec> left() const noexcept;
 
-  friend auto operator<=>(const Deadline&, const Deadline&) noexcept = default;
+  friend bool operator<(const Deadline& a, const Deadline& b) noexcept {
+    return a.instant_ < b.instant_;
+  }
 
  private:
   Clock::time_point instant_ = Clock::time_point::max();

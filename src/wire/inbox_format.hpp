@@ -37,11 +37,18 @@ using CallNumber = std::uint32_t;
 /// How many calls a worker may have at a time.
 inline constexpr CallNumber kRing = 8;
 
+/// What a worker does after a call.
+enum class Afterwards : std::uint16_t {
+  wait_if_clean,  ///< For more, if it is as it was; else it exits.
+  exit,
+  wait,  ///< For more. As it is now, so it is to be after each of them: an initializer.
+};
+
 struct InboxEntry {
   std::uint64_t arguments_begin;  ///< From the beginning of the inbox.
   std::uint64_t arguments_bytes;
   std::uint64_t max_result_bytes;
-  std::uint16_t is_last;   ///< 1: the worker exits after it. 0: it waits for more.
+  Afterwards afterwards;
   std::uint16_t attached;  ///< How much memory comes by the channel.
   char name[kNameBytes];   ///< Ends with a zero; cut if longer.
 };

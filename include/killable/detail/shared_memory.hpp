@@ -11,9 +11,9 @@
 /// The memory under the SharedArrays of a process, and how the bytes of a call or a
 /// result name memory that does not lie in them:
 ///
-///   shared array = u8 0, u32 index, u64 count    the index-th memory attached to the call
-///                | u8 1, u64 offset, u64 count   in the slot, from the slot's beginning
-///                | u8 2                          no elements, no memory
+///   shared array = 0:u8 index:u32 count:u64      the index-th memory attached to the call
+///                | 1:u8 offset:u64 count:u64     in the slot, from the slot's beginning
+///                | 2:u8                          no elements, no memory
 ///
 /// A hostile worker can write any of these into its result. The host takes an index or an
 /// offset only as far as it fits: the memory is one that the host attached itself, or
@@ -75,7 +75,7 @@ class CallMemory final : public Attachments {
   /// From here on there are these, all in one, which begin at their offset in the slot.
   /// Only the first counts: others may be in use.
   void set_slot_arrays(MemoryPtr arrays) noexcept {
-    if (!slot_arrays_) slot_arrays_ = std::move(arrays);
+    if (arrays && !slot_arrays_) slot_arrays_ = std::move(arrays);
   }
 
  private:
