@@ -22,9 +22,9 @@ std::optional<wire::WorkerId> DeathWatch::next() const noexcept {
 }
 
 // Once: the tracer may be a debugger, which is not ours to end.
-void DeathWatch::add(const os::Pidfd& pidfd, wire::WorkerId worker) const noexcept {
+bool DeathWatch::add(const os::Pidfd& pidfd, wire::WorkerId worker) const noexcept {
   epoll_event event{.events = EPOLLIN | EPOLLONESHOT, .data = {.u64 = worker}};
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, pidfd.get(), &event);
+  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, pidfd.get(), &event) == 0;
 }
 
 // Closing does not remove it: the host has the same open file. See epoll(7).

@@ -26,7 +26,8 @@ class DeathWatch {
   /// One that has ended, if there is another.
   std::optional<wire::WorkerId> next() const noexcept;
 
-  void add(const os::Pidfd& pidfd, wire::WorkerId worker) const noexcept;
+  /// False, and errno: it cannot be watched. See epoll(7), max_user_watches.
+  bool add(const os::Pidfd& pidfd, wire::WorkerId worker) const noexcept;
   void remove(const os::Pidfd& worker) const noexcept;
 
  private:

@@ -190,14 +190,13 @@ void ForkServer::handle_fork(const wire::Fork& request, os::SeqPacket::Fds& fds)
 
 void ForkServer::in_parent(const wire::Fork& request, pid_t child, os::UniqueFd entry) {
   os::Pidfd pidfd = os::Pidfd::open(child);
-  if (!pidfd) {
+  if (!pidfd || !deaths_.add(pidfd, request.worker)) {
     const int error = errno;
     // Not known as a worker, so it is a stranger: bury() sees to it.
     ::kill(child, SIGKILL);
     strangers_left_ = true;
     return fail_fork(request, error);
   }
-  deaths_.add(pidfd, request.worker);
   os::fault_point(Fault::fork_server_after_fork);
   const wire::Forked forked{.pid = child, .worker = request.worker};
   control_.send(wire::bytes_of(forked), std::array{pidfd.get()});

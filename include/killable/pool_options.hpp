@@ -54,13 +54,16 @@ struct PoolOptions {
   /// be positive. Empty: no limit.
   std::optional<std::chrono::nanoseconds> queue_timeout = {};
 
-  /// Made once in each worker. If it throws, crashes or exits in three workers in a
-  /// row, no more are forked, and every call ends as it did.
+  /// Made once in each worker, before its calls and not counted among them. What it
+  /// leaves in the worker's memory and environment, all of its calls find. If it throws,
+  /// crashes or exits in three workers in a row, no more are forked, and every call ends
+  /// as it did.
   std::optional<Initializer> initializer = {};
 
   /// What submit() without Options takes. A call whose start_method is spawn, or whose
   /// results or arguments are larger than the pool's workers take (max_result_bytes here;
-  /// 128 MiB), has a fresh worker instead of one that is used again.
+  /// 128 MiB), has a fresh worker instead of one that is used again; the initializer does
+  /// not run in that.
   Options call = {};
 };
 

@@ -23,9 +23,10 @@ namespace killable {
 ///     int r = h.getResult();
 ///     auto v = pool.map(fib, std::vector{1, 2, 3});
 ///
-/// A worker keeps what functions leave in its memory. Environment, working directory,
-/// umask, signal mask, handlers, threads and children do not reach the next call: a
-/// worker that differs in one of these after a call is replaced. Standard input is
+/// A worker keeps what functions leave in its memory, and resource limits and descriptors
+/// that they change. Environment, working directory, umask, signal mask, handlers, an
+/// alarm, threads and children do not reach the next call: a worker that differs in one
+/// of these after a call is replaced. Standard input is
 /// /dev/null as in every worker. The memory of large arguments and results is kept for
 /// the next ones, until a worker has been idle for half a second; if its arguments took
 /// more than 1 MiB, the worker is replaced for that.
