@@ -1,6 +1,5 @@
-// Searches files, and all files in directories, for a regular expression. std::regex
-// hangs on some patterns and overflows its stack on long lines. So each file is searched
-// in a worker process: one that hangs it or crashes it costs that file alone.
+// Searches each file in a worker process: std::regex hangs on some patterns and overflows
+// its stack on long lines, and a file that brings it to that costs itself alone.
 
 #include <killable/killable.hpp>
 
@@ -46,16 +45,13 @@ struct Output {
 
   void print(std::ostream& stream, const std::string& text, const Json& object) const {
     if (shows_progress) std::cerr << "\r\033[K";
-    constexpr auto replace = Json::error_handler_t::replace;  // what is not UTF-8
-    (json ? std::cout << object.dump(-1, ' ', false, replace) : stream << text) << '\n';
+    const auto replace = Json::error_handler_t::replace;  // what is not UTF-8
+    std::ostream& out = json ? std::cout : stream;
+    out << (json ? object.dump(-1, ' ', false, replace) : text) << std::endl;
   }
   void failure(const std::string& kind, const std::string& path, const std::string& why) {
     ++counts[kind];
     print(std::cerr, "safe_grep: " + why, {{kind, path}, {"why", why}});
-  }
-  void progress(std::size_t done, std::size_t all) const {
-    std::cout.flush();
-    if (shows_progress) std::cerr << done << " of " << all << " files" << std::flush;
   }
   void summary() const {
     std::string table;
@@ -104,12 +100,14 @@ int main(int argc, char** argv) try {
   pool.submit({.name = "pattern", .timeout = timeout}, check, pattern).getResult();
   for (const std::string& path : paths) list(path, files);
   std::vector<Search> calls;
-  for (const std::string& file : files)
-    calls.push_back(
-        pool.submit({.name = file, .timeout = timeout}, search, pattern, file));
-  for (std::size_t i = 0; i < calls.size(); ++i) {
-    out.progress(i, calls.size());
-    collect(calls[i], out);
+  for (std::size_t next = 0, done = 0; done < files.size(); ++done) {
+    for (; next < files.size() && calls.size() < 64; ++next)
+      calls.push_back(pool.submit({.name = files[next], .timeout = timeout}, search,
+                                  pattern, files[next]));
+    if (out.shows_progress) std::cerr << done << " of " << files.size() << std::flush;
+    const auto ended = calls.begin() + *killable::wait_any(calls);
+    collect(*ended, out);
+    calls.erase(ended);
   }
   out.summary();
   return out.counts["searched"] < std::ssize(files) ? 2 : out.counts["matched"] == 0;

@@ -6,6 +6,7 @@
 #include <killable/killable_thread.hpp>
 #include <killable/library_function.hpp>
 #include <killable/options.hpp>
+#include <killable/pool_options.hpp>
 #include <killable/process_pool.hpp>
 #include <killable/report.hpp>
 #include <killable/runtime.hpp>

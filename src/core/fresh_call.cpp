@@ -147,10 +147,11 @@ bool FreshCall::await_last_instruction() {
   const std::shared_ptr<Watch> watch = worker_->watch;
   const pid_t pid = report_.pid;
   lock.unlock();
+  // The word may lie, and on a busy machine even a doomed worker waits for a processor.
+  while (!slot->await_death(os::Deadline::in(kPatience)))
+    if (watch->pidfd.has_ended()) return false;
   // As long as it has not ended it cannot have been reaped: the pid is still its own.
-  if (!slot->await_death(os::Deadline::in(kPatience)) || !os::children_of(pid).empty() ||
-      watch->pidfd.has_ended())
-    return false;
+  if (!os::children_of(pid).empty() || watch->pidfd.has_ended()) return false;
   lock.lock();
   if (state_ != State::running) return true;
   if (!take_commit()) {

@@ -19,8 +19,7 @@ namespace killable::core {
 /// A call with a worker of its own.
 ///
 ///   not_started --start()--> running --commit seen---> returned, threw
-///                               |------end reported--> killed, timed_out, crashed,
-///                               exited
+///                               |------end reported--> killed, timed_out, crashed, exited
 ///                               +------session lost--> lost
 ///
 /// The state moves when somebody looks: settle() reads the slot's commit word and the
