@@ -194,6 +194,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// Sleeps until there may be something to do, and takes in the news.
   void poll(Lock& lock);
   os::Deadline next_deadline() const;
+  /// Whether somebody waits for calls to end who polls none of the workers.
+  bool is_awaited() const noexcept;
   /// Whether something waits for the worker's result that does not poll it itself.
   bool needs_watching(const PoolWorker& worker) const noexcept;
   void wake() const noexcept;

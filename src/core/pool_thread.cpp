@@ -289,8 +289,7 @@ os::Deadline Pool::next_deadline() const {
   include(queue_.first_deadline());
   if (drained_) include(refill_);
   for (const auto& worker : workers_) {
-    if (worker->is_led && needs_watching(*worker))
-      include(os::Deadline::in(kHandoverPause));
+    if (worker->is_led && is_awaited()) include(os::Deadline::in(kHandoverPause));
     // Who takes in the result of a worker that is busy by then looks at that itself.
     if (worker->phase == Phase::idle || !worker->trim_at.passed())
       include(worker->trim_at);
@@ -300,12 +299,16 @@ os::Deadline Pool::next_deadline() const {
   return next;
 }
 
+bool Pool::is_awaited() const noexcept {
+  return !queue_.empty() || is_shut_ || !watchers_.empty();
+}
+
 bool Pool::needs_watching(const PoolWorker& worker) const noexcept {
-  return !queue_.empty() || is_shut_ || worker.is_armed || !watchers_.empty() ||
-         worker.runs_initializer();
+  return is_awaited() || worker.is_armed || worker.runs_initializer();
 }
 
 void Pool::poll(Lock& lock) {
+  std::erase_if(watchers_, [](const auto& watcher) { return watcher.expired(); });
   std::vector<pollfd> fds;
   const auto add = [&](int fd) {
     fds.push_back({.fd = fd, .events = POLLIN, .revents = 0});

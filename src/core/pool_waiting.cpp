@@ -82,7 +82,6 @@ bool Pool::watch(PoolCall& call, WaitSet& wait_set) {
   if (look_at(call).state != State::running) return false;
   const Lock lock(mutex_);
   if (call.phase_ == PoolCall::Phase::done) return false;
-  std::erase_if(watchers_, [](const auto& watcher) { return watcher.expired(); });
   watchers_.push_back(wait_set.bell());
   wake();
   return true;

@@ -24,14 +24,14 @@ namespace {
 std::atomic<wire::WorkerId> next_worker_id{1};
 
 /// Beside the copying of larger arguments a fork is little: the spares are for others.
-constexpr std::uint64_t kSpareArgumentBytes = std::uint64_t{1} << 20;
+constexpr std::uint64_t kLargeArgumentBytes = std::uint64_t{1} << 20;
 
 /// What a spare's slot is made for.
-constexpr std::uint64_t kPlainResultBytes = Options().max_result_bytes;
+const std::uint64_t kPlainResultBytes = Options().max_result_bytes;
 
 bool can_serve_as_spare(const Session::Request& request) noexcept {
   return !request.spawn && request.call.max_result_bytes == kPlainResultBytes &&
-         request.call.arguments.size() <= kSpareArgumentBytes;
+         request.call.arguments.size() <= kLargeArgumentBytes;
 }
 
 }  // namespace
@@ -49,12 +49,15 @@ std::optional<HostWorker> Session::start(const Request& request) {
   }
   if (lost_) return std::nullopt;
   discarded_.reset();  // Its descriptors may be the ones that are missing.
-  lock.unlock();
-  // Other calls do not wait while large arguments are copied.
+  // Other calls do not wait while large arguments are copied. For small ones the lock
+  // stays: a fork(2) of the host must not come in between, and leave its child
+  // descriptors.
+  const bool takes_long = request.call.arguments.size() > kLargeArgumentBytes;
+  if (takes_long) lock.unlock();
   Asked asked = make_asked(request.call.max_result_bytes);
   const os::UniqueFd inbox = channel::make_filled_inbox(request.call);
   channel::hand_over(asked.channel, request.call.attached);
-  lock.lock();
+  if (takes_long) lock.lock();
   send_fork(asked, {.inbox = inbox.get(),
                     .bytes = channel::filled_inbox_bytes(request.call),
                     .spawn = request.spawn,
@@ -106,7 +109,7 @@ std::optional<HostWorker> Session::make_idle(std::uint64_t max_result_bytes) {
 
 Session::Asked Session::make_asked(std::uint64_t max_result_bytes) {
   auto slot = std::make_shared<channel::HostSlot>(max_result_bytes);
-  auto watch = std::make_shared<Watch>(channel::make_bell(), os::Pidfd());
+  auto watch = std::make_shared<Watch>(Watch{.bell = channel::make_bell(), .pidfd = {}});
   auto [host_end, worker_end] = os::SeqPacket::make_pair();
   host_end.refuse_messages();
   return {.id = next_worker_id.fetch_add(1),
