@@ -9,9 +9,11 @@
 #include <exception>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -361,6 +363,42 @@ TEST_F(Calls, ACallMadeBeforeAForkIsTheParentsToStart) {
   EXPECT_EQ(child.join(), 0);
   thread.start();
   EXPECT_EQ(thread.getResult(), 3);
+}
+
+// --- Options ---
+
+TEST_F(Calls, OptionsOutOfRangeAreInvalidArgumentsBeforeAnythingStarts) {
+  const auto make = [](Options options) { KillableThread(options, add, 1, 1); };
+  EXPECT_THROW(make({.timeout = 0ns}), std::invalid_argument);
+  EXPECT_THROW(make({.timeout = -1s}), std::invalid_argument);
+  EXPECT_THROW(make({.grace_period = -1ms}), std::invalid_argument);
+  EXPECT_THROW(make({.max_result_bytes = std::numeric_limits<std::size_t>::max()}),
+               std::invalid_argument);
+  EXPECT_THROW(configure({.worker_path = "killable-worker"}), std::invalid_argument);
+}
+
+TEST_F(Calls, TheLargestOptionsMeanForEver) {
+  const Options options{.timeout = std::chrono::nanoseconds::max(),
+                        .grace_period = std::chrono::milliseconds::max()};
+  EXPECT_EQ(call(options, add, 2, 3), 5);
+  const auto cooperative = [](std::stop_token token, std::string file) {
+    signal_file(file);
+    while (!token.stop_requested()) ::usleep(1000);
+    ::usleep(20'000);
+    return 7;
+  };
+  KillableThread thread(options, cooperative, path("ready"));
+  start(thread);
+  thread.kill();
+  EXPECT_EQ(thread.getResult(), 7);
+}
+
+TEST_F(Calls, ANameOfAnyLengthIsCut) {
+  const std::string name(10'000, 'n');
+  KillableThread thread({.name = name}, add, 2, 3);
+  thread.start();
+  EXPECT_EQ(thread.getResult(), 5);
+  EXPECT_EQ(thread.name(), name);
 }
 
 }  // namespace

@@ -11,13 +11,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <new>
 #include <optional>
-#include <stdexcept>
 #include <stop_token>
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -438,41 +435,7 @@ TEST_F(Resources, OutOfThreadsForAStopTokenIsAnErrorAndItMayBeHadLater) {
   expect_error_and_relief(Short::of_threads, path("ready"), EAGAIN);
 }
 
-// --- Options out of range ---
-
-TEST_F(Resources, OptionsOutOfRangeAreInvalidArgumentsBeforeAnythingStarts) {
-  const auto make = [](Options options) { KillableThread(options, twice, 1); };
-  EXPECT_THROW(make({.timeout = 0ns}), std::invalid_argument);
-  EXPECT_THROW(make({.timeout = -1s}), std::invalid_argument);
-  EXPECT_THROW(make({.grace_period = -1ms}), std::invalid_argument);
-  EXPECT_THROW(make({.max_result_bytes = std::numeric_limits<std::size_t>::max()}),
-               std::invalid_argument);
-  EXPECT_THROW(configure({.worker_path = "killable-worker"}), std::invalid_argument);
-}
-
-TEST_F(Resources, TheLargestOptionsMeanForEver) {
-  const Options options{.timeout = std::chrono::nanoseconds::max(),
-                        .grace_period = std::chrono::milliseconds::max()};
-  EXPECT_EQ(call(options, twice, 21), 42);
-  const auto cooperative = [](std::stop_token token, std::string file) {
-    signal_file(file);
-    while (!token.stop_requested()) ::usleep(1000);
-    ::usleep(20'000);
-    return 7;
-  };
-  KillableThread thread(options, cooperative, path("ready"));
-  start(thread);
-  thread.kill();
-  EXPECT_EQ(thread.getResult(), 7);
-}
-
-TEST_F(Resources, ANameOfAnyLengthIsCut) {
-  const std::string name(10'000, 'n');
-  KillableThread thread({.name = name}, twice, 21);
-  thread.start();
-  EXPECT_EQ(thread.getResult(), 42);
-  EXPECT_EQ(thread.name(), name);
-}
+// --- Spares ---
 
 TEST_F(Resources, SparesAreAsManyAsCallsStartAtOnceUpToTheBound) {
   configure({.spare_workers = 5});

@@ -27,7 +27,7 @@ struct Options {
 
   /// Wall time from the function's entry until the call is ended as by kill(). Must be
   /// positive. Enforced outside the host, so that it holds while the host is stopped. A
-  /// call whose arguments take longer than a minute to arrive counts from the minute on.
+  /// call that has not entered its function within a minute counts from its start.
   /// Empty: no limit.
   std::optional<std::chrono::nanoseconds> timeout = {};
 

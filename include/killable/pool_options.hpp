@@ -67,8 +67,8 @@ struct PoolOptions {
   Options call = {};
 };
 
-/// What a pool is doing and has done. Waits are from submit() to the start of a call,
-/// runs from there to its end; the quantiles are of the last 1,024 calls.
+/// What a pool is doing and has done. Waits are from submit() until a worker has the
+/// call, runs from its start to its end; the quantiles are of the last 1,024 calls.
 struct PoolStats {
   std::size_t queued = 0;       ///< Calls that wait for a worker.
   std::size_t running = 0;      ///< Calls that a worker has.
