@@ -115,7 +115,7 @@ void register_calls() {
   add("call, spawn", 20, without_spare<StartMethod::spawn>);
   add("calls, 8 in flight", 2, saturated);
   add("kill(0ms) to Killed", 100, kills<0>, kPlacements);
-  add("kill(0ms) to Killed, 1 GB", 1, kills<std::size_t{1} << 30>);
+  add("kill(0ms) to Killed, 1 GB", 3, kills<std::size_t{1} << 30>);
 }
 
 }  // namespace killable::bench

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "support/ends.hpp"
+#include "support/eventually.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
 #include "support/session_processes.hpp"
@@ -281,6 +283,62 @@ TEST_F(Kill, WhileTheStartIsAtWorkCountsAndTheShortestGracePeriodWins) {
   starter.reset();
   EXPECT_TRUE(ends_killed(thread));
   EXPECT_EQ(thread.report().signal, SIGKILL);
+}
+
+// --- Without a grace period ---
+
+/// Unless the worker is gone so fast that only the fork server knows what it has left.
+TEST_F(Kill, WithoutAGracePeriodNeedsNoForkServer) {
+  bool was_early = false;
+  for (int attempt = 0; attempt < 1000 && !was_early; ++attempt) {
+    const std::string ready = path("ready" + std::to_string(attempt));
+    KillableThread thread(ignorer, ready);
+    thread.start();
+    await_file(ready);
+    {
+      const StoppedSession stopped(the_session());
+      thread.kill(0ms);
+      was_early = thread.state() == State::killed;
+      if (was_early) {
+        EXPECT_THROW(thread.getResult(), Killed);
+      }
+      EXPECT_FALSE(thread.join(0ms));
+    }
+    EXPECT_TRUE(ends_killed(thread));
+    EXPECT_EQ(thread.report().signal, SIGKILL);
+    EXPECT_GT(thread.report().max_rss_bytes, 0u);
+  }
+  EXPECT_TRUE(was_early);
+}
+
+enum class By { thread, child };
+
+void count_for_ever(SharedArray<std::uint64_t> counts, By by) {
+  const auto count = [&] {
+    for (const std::atomic_ref counter(counts[0]);;) counter.fetch_add(1);
+  };
+  if (by == By::thread)
+    std::thread(count).detach();
+  else if (::fork() == 0)
+    count();
+  sleep_for_ever();
+}
+
+TEST_F(Kill, OnceItIsKnownNothingOfTheWorkerRunsOn) {
+  for (const By by : {By::thread, By::child}) {
+    for (int round = 0; round < 20; ++round) {
+      SharedArray<std::uint64_t> counts(1);
+      const std::atomic_ref count(counts[0]);
+      KillableThread thread(count_for_ever, counts, by);
+      thread.start();
+      ASSERT_TRUE(eventually([&] { return count.load() != 0; }));
+      thread.kill(0ms);
+      EXPECT_THROW(thread.getResult(), Killed);
+      const std::uint64_t at_the_end = count.load();
+      EXPECT_TRUE(ends_killed(thread));
+      EXPECT_EQ(count.load(), at_the_end);
+    }
+  }
 }
 
 TEST_F(Kill, BeforeTheStartDoesNothing) {

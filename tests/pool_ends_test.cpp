@@ -7,9 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
-#include <filesystem>
 #include <optional>
-#include <random>
 #include <set>
 #include <stdexcept>
 #include <stop_token>
@@ -47,113 +45,6 @@ pid_t announce_and_wait(const std::string& file, const std::string& go) {
   signal_file(file, std::to_string(::getpid()));
   await_file(go);
   return ::getpid();
-}
-
-// --- Kills ---
-
-TEST_F(PoolEnds, AKillCostsTheOneCallAndItsWorkerIsReplaced) {
-  ProcessPool pool({.workers = 1});
-  auto victim = pool.submit(announce_and_spin, path("running"));
-  auto next = pool.submit(::getpid);
-  const pid_t worker = await_pid(path("running"));
-  victim.kill(1ms);
-  EXPECT_THROW(victim.getResult(), Killed);
-  EXPECT_EQ(victim.state(), State::killed);
-  EXPECT_NE(next.getResult(), worker);
-  EXPECT_EQ(pool.stats().recycled, 1u);
-}
-
-TEST_F(PoolEnds, AKillReturnsAtOnceAndTheReportTellsTheEnd) {
-  ProcessPool pool({.workers = 1});
-  auto victim = pool.submit(announce_and_spin, path("running"));
-  const pid_t worker = await_pid(path("running"));
-  victim.kill(0ms);
-  const Report report = [&] {
-    victim.join();
-    return victim.report();
-  }();
-  EXPECT_EQ(report.state, State::killed);
-  EXPECT_EQ(report.pid, worker);
-  EXPECT_EQ(report.signal, SIGKILL);
-  EXPECT_GT(report.max_rss_bytes, 0u);
-}
-
-TEST_F(PoolEnds, AQueuedCallThatIsKilledNeverRunsAndItsFollowersDo) {
-  ProcessPool pool({.workers = 1});
-  auto running = pool.submit(announce_and_wait, path("running"), path("go"));
-  await_pid(path("running"));
-  auto killed = pool.submit([](std::string file) { signal_file(file); }, path("ran"));
-  auto follower = pool.submit(twice, 4);
-  killed.kill();
-  EXPECT_THROW(killed.getResult(), Killed);
-  EXPECT_EQ(killed.report().pid, 0);
-  signal_file(path("go"));
-  EXPECT_EQ(follower.getResult(), 8);
-  EXPECT_FALSE(std::filesystem::exists(path("ran")));
-}
-
-TEST_F(PoolEnds, KillsWhileACallsOwnWorkerIsMadeCountAndTheShortestGracePeriodWins) {
-  ProcessPool pool;
-  std::optional<KillableThread<void>> call;
-  {
-    const StoppedSession stopped(the_session());
-    call = pool.submit({.max_result_bytes = std::size_t{2} << 30}, [] {
-      ignore_every_signal();
-      sleep_for_ever();
-    });
-    // The pool's thread has taken it and waits for the fork server.
-    ASSERT_TRUE(eventually([&] { return pool.stats().queued == 0; }));
-    call->kill(1h);
-    call->kill(0ms);
-    call->kill(1h);
-    call->raise_exception();
-  }
-  EXPECT_THROW(call->getResult(), Killed);
-  EXPECT_EQ(call->report().signal, SIGKILL);
-}
-
-TEST_F(PoolEnds, AHandleThatIsDroppedKillsItsCall) {
-  ProcessPool pool({.workers = 1});
-  {
-    auto dropped = pool.submit({.grace_period = 1ms}, announce_and_spin, path("running"));
-    await_pid(path("running"));
-    auto queued = pool.submit([](std::string file) { signal_file(file); }, path("ran"));
-  }
-  EXPECT_EQ(pool.submit(twice, 4).getResult(), 8);
-  EXPECT_FALSE(std::filesystem::exists(path("ran")));
-}
-
-TEST_F(PoolEnds, ACallThatHasEndedCannotBeKilledAndItsWorkerLives) {
-  ProcessPool pool({.workers = 1});
-  auto call = pool.submit(::getpid);
-  const pid_t worker = call.getResult();
-  call.kill(0ms);
-  call.raise_exception();
-  EXPECT_FALSE(call.request_stop());
-  EXPECT_EQ(pool.submit(::getpid).getResult(), worker);
-  EXPECT_EQ(call.getResult(), worker);
-}
-
-TEST_F(PoolEnds, KillsAtRandomMomentsHitNoOtherCall) {
-  ProcessPool pool({.workers = 2});
-  std::mt19937 random(1);
-  std::uniform_int_distribution<int> microseconds(0, 300);
-  for (int round = 0; round < 100; ++round) {
-    auto victim = pool.submit({.grace_period = 0ms}, twice, 1);
-    auto bystander = pool.submit(twice, round);
-    const auto until = std::chrono::steady_clock::now() +
-                       std::chrono::microseconds(microseconds(random));
-    while (std::chrono::steady_clock::now() < until) {
-    }
-    victim.kill();
-    auto late = pool.submit(twice, -round);  // Inside the window of the kill.
-    EXPECT_EQ(bystander.getResult(), 2 * round);
-    EXPECT_EQ(late.getResult(), -2 * round);
-    try {
-      EXPECT_EQ(victim.getResult(), 2);
-    } catch (const Killed&) {
-    }
-  }
 }
 
 TEST_F(PoolEnds, AStopRequestReachesTheTokenOfThatCallAlone) {

@@ -190,7 +190,7 @@ TEST_F(PoolRows, ACallThatHangsKeepsNoOtherWaiting) {
   auto& hung = calls[kMany / 2];
   EXPECT_EQ(hung.state(), State::running);
   hung.kill(0ms);
-  EXPECT_THROW(hung.getResult(), Killed);
+  EXPECT_TRUE(ends_killed(hung));
   EXPECT_EQ(pool.stats().recycled, 1u);
 }
 

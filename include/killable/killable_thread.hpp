@@ -129,7 +129,8 @@ class KillableThread {
   /// Ends the call: raise_exception(), then SIGKILL to the worker and all its descendants
   /// once `grace_period` has passed (zero: at once). A result that is in before that is
   /// kept. Does nothing to a call that has ended or was not started; a second one can
-  /// only shorten the grace period. Blocks: no; join() waits. See pidfd_send_signal(2).
+  /// only shorten the grace period. Blocks: no; with a grace period of zero for the
+  /// worker's last instruction, 2 ms at most. join() waits. See pidfd_send_signal(2).
   void kill(std::chrono::milliseconds grace_period) noexcept { call_.kill(grace_period); }
 
   /// Waits for the end, as join() does, and returns the value, decoded anew by each call.
@@ -138,8 +139,8 @@ class KillableThread {
   /// a result beyond Options::max_result_bytes; CodecError or ProtocolViolation for a
   /// worker that wrote nonsense; StartError if the worker could not find the function;
   /// std::logic_error if not started.
-  /// After kill(0ms) it need not wait for as long as join(): until none of the worker's
-  /// code can run. What Killed::report() lacks then, report() waits for.
+  /// After kill(0ms) it need not wait for as long as join(), but until none of the
+  /// worker's code can run. What Killed::report() lacks then, report() waits for.
   R getResult() const {
     detail::Source source = call_.result();
     if constexpr (!std::is_void_v<R>) return detail::decode_whole<R>(source);

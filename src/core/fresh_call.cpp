@@ -9,8 +9,8 @@
 
 #include <killable/errors.hpp>
 
+#include "core/last_instruction.hpp"
 #include "core/outcome.hpp"
-#include "os/children.hpp"
 #include "wire/slot_format.hpp"
 
 namespace killable::core {
@@ -46,6 +46,10 @@ FreshCall::~FreshCall() {
 
 bool FreshCall::join(const os::Deadline& deadline) {
   if (is_elsewhere()) return true;
+  return await_outcome(deadline) && (!is_doomed_ || await_reaped(deadline));
+}
+
+bool FreshCall::await_outcome(const os::Deadline& deadline) {
   require_started();
   while (settle() == State::running) {
     if (deadline.passed()) return false;
@@ -53,7 +57,7 @@ bool FreshCall::join(const os::Deadline& deadline) {
     wait_set.limit(deadline);
     if (watch(wait_set)) wait_set.wait();
   }
-  return !is_doomed_ || await_reaped(deadline);
+  return true;
 }
 
 bool FreshCall::watch(WaitSet& wait_set) {
@@ -95,24 +99,29 @@ bool FreshCall::request_stop() {
 
 void FreshCall::end(wire::EndMode mode, nanoseconds grace) noexcept {
   if (is_elsewhere()) return;
-  const std::lock_guard lock(mutex_);
   try {
-    if (state_ == State::running) {
+    if (mode == wire::EndMode::kill && grace == 0ns && strike() &&
+        await_last_instruction(os::Deadline::in(LastInstruction::kPatience)))
+      return;
+    const std::lock_guard lock(mutex_);
+    if (starting_) remember_end(mode, grace);
+    // Of a death the fork server hears from the kernel.
+    if (state_ == State::running && !worker_->watch->pidfd.has_ended())
       session_->end(worker_->id, mode, grace);
-      if (mode == wire::EndMode::kill && grace == 0ns) strike();
-    } else if (starting_) {
-      remember_end(mode, grace);
-    }
   } catch (const std::exception&) {
     // No memory to queue the message. Without a grace period, but no survivor.
     strike();
   }
 }
 
-/// The ladder's last step, a wake earlier: the fork server need not run for it.
-void FreshCall::strike() noexcept {
+/// The ladder's last step, a wake earlier: the fork server need not run for it. False:
+/// there is no worker to be killed.
+bool FreshCall::strike() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::running) return false;
   const os::Pidfd& pidfd = worker_->watch->pidfd;
   is_doomed_ = is_doomed_ || (!pidfd.has_ended() && pidfd.send_signal(SIGKILL));
+  return is_doomed_;
 }
 
 State FreshCall::state() noexcept { return is_elsewhere() ? State::lost : settle(); }
@@ -135,23 +144,14 @@ void FreshCall::let_go() noexcept {
   if (state_ != State::returned) request_.memory.reset();
 }
 
-/// After a SIGKILL of this process's own: waits until none of the worker's code can run
-/// any more, which the kernel tells long before a large worker is gone, and makes the
-/// call killed then. False: it does not tell, or there are descendants to be ended; then
-/// the call ends as it does otherwise.
-bool FreshCall::await_last_instruction() {
-  constexpr auto kPatience = 2ms;
+/// After a SIGKILL of this process's own: makes the call killed as soon as none of the
+/// worker's code can run any more. False: it ends as it does otherwise.
+bool FreshCall::await_last_instruction(const os::Deadline& deadline) {
   std::unique_lock lock(mutex_);
   if (state_ != State::running || !is_doomed_ || violation_) return false;
-  const std::shared_ptr<channel::HostSlot> slot = worker_->slot;
-  const std::shared_ptr<Watch> watch = worker_->watch;
-  const pid_t pid = report_.pid;
+  const LastInstruction last_instruction(*worker_);
   lock.unlock();
-  // The word may lie, and on a busy machine even a doomed worker waits for a processor.
-  while (!slot->await_death(os::Deadline::in(kPatience)))
-    if (watch->pidfd.has_ended()) return false;
-  // As long as it has not ended it cannot have been reaped: the pid is still its own.
-  if (!os::children_of(pid).empty() || watch->pidfd.has_ended()) return false;
+  if (!last_instruction.await(deadline)) return false;
   lock.lock();
   if (state_ != State::running) return true;
   if (!take_commit()) {
@@ -193,11 +193,7 @@ bool FreshCall::take_commit() {
 
 void FreshCall::take_end(wire::Ended ended) {
   const pid_t pid = report_.pid;
-  // The fork server may have been late to see that it was ours.
-  const bool is_unclaimed =
-      ended.by == wire::EndedBy::itself || ended.by == wire::EndedBy::terminate;
-  const bool is_sigkill = ended.code == CLD_KILLED && ended.status == SIGKILL;
-  if (is_doomed_ && is_unclaimed && is_sigkill) ended.by = wire::EndedBy::kill;
+  if (is_doomed_) claim_kill(ended);
   report_ = report_of(ended, started_at_ns_);
   report_.pid = pid;
   reaped_ = true;
@@ -259,11 +255,11 @@ bool FreshCall::await_reaped(const os::Deadline& deadline) {
 
 detail::Source FreshCall::result() {
   if (is_elsewhere()) throw WorkerLost(title() + " belongs to this process's parent");
-  const bool is_early = await_last_instruction();
-  if (!is_early) join(os::Deadline::never());
+  if (!await_last_instruction(os::Deadline::never()))
+    await_outcome(os::Deadline::never());
   const State state = settle();
   if (state != State::returned && state != State::threw) {
-    const Report report = is_early ? early_report() : this->report();
+    const Report report = report_so_far();
     if (violation_) throw ProtocolViolation(title() + ": " + *violation_);
     throw_outcome(report, title(), request_.options);
   }
@@ -273,8 +269,8 @@ detail::Source FreshCall::result() {
                              : slot_result());
 }
 
-/// What is known of a killed worker before it is gone.
-Report FreshCall::early_report() {
+/// Of a worker that was killed a moment ago, and is not gone yet, some is missing.
+Report FreshCall::report_so_far() {
   const std::lock_guard lock(mutex_);
   Report report = report_;
   report.state = state_;

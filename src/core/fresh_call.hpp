@@ -58,13 +58,14 @@ class FreshCall final : public Call {
   bool take_commit();
   void take_end(wire::Ended ended);
   void check_bell();
+  bool await_outcome(const os::Deadline& deadline);
   void await_ended(const os::Deadline& deadline);
   void violate(const std::string& how);
-  void strike() noexcept;
-  bool await_last_instruction();
+  bool strike() noexcept;
+  bool await_last_instruction(const os::Deadline& deadline);
   void let_go() noexcept;
   bool await_reaped(const os::Deadline& deadline);
-  Report early_report();
+  Report report_so_far();
   channel::HostSlot::Result slot_result();
   void require_started() const;
   std::string title() const { return Call::title(report_.pid); }

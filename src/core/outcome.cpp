@@ -64,6 +64,13 @@ Report report_of(const wire::Ended& ended, std::uint64_t started_at_ns) {
   return report;
 }
 
+void claim_kill(wire::Ended& ended) noexcept {
+  const bool is_unclaimed =
+      ended.by == wire::EndedBy::itself || ended.by == wire::EndedBy::terminate;
+  const bool is_sigkill = ended.code == CLD_KILLED && ended.status == SIGKILL;
+  if (is_unclaimed && is_sigkill) ended.by = wire::EndedBy::kill;
+}
+
 void throw_outcome(const Report& report, const std::string& title,
                    const Options& options) {
   switch (report.state) {

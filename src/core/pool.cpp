@@ -177,7 +177,7 @@ bool Pool::collect_one(PoolWorker& worker) {
 
 std::optional<Pool::Result> Pool::take_result(PoolWorker& worker) try {
   PoolCall* const call = worker.call();
-  if (call == nullptr || call->outcome_.failure) return std::nullopt;
+  if (call == nullptr || call->has_ended() || call->outcome_.failure) return std::nullopt;
   channel::HostSlot& slot = *worker.host.slot;
   const wire::CallNumber number = worker.number();
   const auto committed = slot.committed(worker.host.id, number);
@@ -241,12 +241,8 @@ void Pool::violate(PoolWorker& worker, const std::string& how) {
 }
 
 void Pool::resolve(PoolCall& call, PoolOutcome outcome) {
-  const os::Clock::time_point now = os::Clock::now();
-  if (call.phase_ == PoolCall::Phase::running && call.is_users()) {
-    --running_;
-    note_run(now - call.started_at_);
-  }
-  if (outcome.bytes) outcome.report.wall = now - call.started_at_;
+  if (call.phase_ != PoolCall::Phase::struck) note_end(call);
+  if (outcome.bytes) outcome.report.wall = os::Clock::now() - call.started_at_;
   outcome.report.state = outcome.state;
   outcome.report.pid = call.pid_;
   // Here, since many threads may ask for the result at a time.
@@ -255,15 +251,19 @@ void Pool::resolve(PoolCall& call, PoolOutcome outcome) {
   call.phase_ = PoolCall::Phase::done;
   call.worker_ = nullptr;
   call.outcome_ = std::move(outcome);
-  if (call.is_users()) ++completed_;
-  for (const auto& watcher : watchers_)
-    if (const auto bell = watcher.lock()) channel::ring(bell->get());
   changed_.notify_all();
 }
 
-void Pool::note_run(nanoseconds run) noexcept {
-  runs_.add(run);
-  recent_run_ += (run - recent_run_) / 4;
+void Pool::note_end(const PoolCall& call) noexcept {
+  if (call.is_users()) ++completed_;
+  if (call.phase_ == PoolCall::Phase::running && call.is_users()) {
+    --running_;
+    const nanoseconds run = os::Clock::now() - call.started_at_;
+    runs_.add(run);
+    recent_run_ += (run - recent_run_) / 4;
+  }
+  for (const auto& watcher : watchers_)
+    if (const auto bell = watcher.lock()) channel::ring(bell->get());
 }
 
 // --- Of all calls ---
@@ -293,7 +293,7 @@ PoolStats Pool::stats() {
   const Lock lock(mutex_);
   return {.queued = queue_.size(),
           .running = running_,
-          .workers = workers_.size(),
+          .workers = living(),
           .completed = completed_,
           .recycled = recycled_,
           .wait_p50 = waits_.quantile(0.5),

@@ -52,7 +52,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void end(PoolCall& call, wire::EndMode mode, std::chrono::nanoseconds grace) noexcept;
   bool request_stop(PoolCall& call);
   bool watch(PoolCall& call, WaitSet& wait_set);
-  PoolOutcome look_at(PoolCall& call);
+  State look_at(PoolCall& call);
+  /// Blocks until the call has ended. Empty if it is done, else its report so far.
+  std::optional<Report> await_end(PoolCall& call);
   pid_t pid_of(const PoolCall& call);
 
  private:
@@ -115,16 +117,23 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void violate(PoolWorker& worker, const std::string& how);
   /// The call is done.
   void resolve(PoolCall& call, PoolOutcome outcome);
-  void note_run(std::chrono::nanoseconds run) noexcept;
+  /// The call has ended just now: for who counts and who waits.
+  void note_end(const PoolCall& call) noexcept;
 
   // What a call asks for itself: pool_waiting.cpp.
 
+  /// Until the call has come so far. False: the deadline was earlier.
+  bool await(Lock& lock, PoolCall& call, PoolCall::Phase phase,
+             const os::Deadline& deadline);
   /// Polls the worker until something happens, a row stalls, or the deadline. Requires:
   /// nobody else leads it.
   void lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline);
   /// collect() of a worker that has rung. One that does so again and again without a
   /// result breaks the protocol.
   bool hear(PoolWorker& worker);
+  /// SIGKILL, and a wait for the last instruction. False: the call is not struck, and to
+  /// be ended otherwise.
+  bool strike(Lock& lock, PoolCall& call);
   void end_locked(PoolCall& call, wire::EndMode mode,
                   std::chrono::nanoseconds grace) noexcept;
   /// Ends the worker of a running call, or puts the call back into the queue if the
@@ -179,6 +188,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void grow(Lock& lock);
   /// Asks for new spares, if it is time.
   void refill(Lock& lock);
+  std::size_t living() const noexcept;
   /// Those that run their initializer.
   std::size_t workers_to_come() const;
   void make_worker(Lock& lock);

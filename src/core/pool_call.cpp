@@ -45,20 +45,21 @@ void PoolCall::end(wire::EndMode mode, std::chrono::nanoseconds grace) noexcept 
 }
 
 State PoolCall::state() noexcept {
-  return is_elsewhere() ? State::lost : pool_->look_at(*this).state;
+  return is_elsewhere() ? State::lost : pool_->look_at(*this);
 }
 
 Report PoolCall::report() {
   if (is_elsewhere()) return {.state = State::lost};
-  const PoolOutcome outcome = pool_->look_at(*this);
-  if (outcome.state == State::running)
+  if (state() == State::running)
     return {.state = State::running, .pid = pool_->pid_of(*this)};
-  return outcome.report;
+  join(os::Deadline::never());
+  return outcome_.report;
 }
 
 detail::Source PoolCall::result() {
   if (is_elsewhere()) throw WorkerLost(title() + " belongs to this process's parent");
-  join(os::Deadline::never());
+  if (const std::optional<Report> so_far = pool_->await_end(*this))
+    throw_outcome(*so_far, title(), options());
   if (outcome_.failure) std::rethrow_exception(outcome_.failure);
   if (!outcome_.bytes) throw_outcome(outcome_.report, title(), options());
   return value_of(outcome_.state, {outcome_.bytes->bytes(), outcome_.arrays});

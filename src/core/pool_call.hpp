@@ -59,17 +59,25 @@ class PoolCall final : public Call {
   bool has_memory() const noexcept { return !request_.memory->attached().empty(); }
   /// Whether it is none for a worker that serves other calls, which have `defaults`.
   bool needs_own_worker(const Options& defaults) const noexcept;
+  bool has_ended() const noexcept {
+    return phase_ == Phase::struck || phase_ == Phase::done;
+  }
   /// And not the pool's own, an initializer.
   bool is_users() const noexcept { return pool_ != nullptr; }
 
-  enum class Phase { queued, running, done };
+  enum class Phase {
+    queued,
+    running,
+    struck,  ///< Killed, and none of its code can run any more; its report is to come.
+    done,
+  };
 
   std::shared_ptr<Pool> pool_;
 
-  // Guarded by the pool's lock, and fixed once the phase is done.
+  // Guarded by the pool's lock; once the phase is done, fixed.
   Phase phase_ = Phase::done;                   ///< Until the pool has taken it.
   boost::intrusive::list_member_hook<> place_;  ///< In the PoolQueue, while queued.
-  PoolWorker* worker_ = nullptr;                ///< While running.
+  PoolWorker* worker_ = nullptr;                ///< While running or struck.
   pid_t pid_ = 0;
   int attempts_ = 0;  ///< Workers that died before they had entered it.
   bool stop_requested_ = false;

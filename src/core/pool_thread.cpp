@@ -129,16 +129,19 @@ void Pool::end_call_of_dead(PoolWorker& worker, const std::optional<wire::Ended>
   requeue_from(worker, 1);
   PoolCall& call = *worker.calls.front();
   worker.calls.erase(worker.calls.begin());
-  if (ended && !was_entered && ended->by == wire::EndedBy::itself &&
+  if (ended && !was_entered && !worker.is_doomed && ended->by == wire::EndedBy::itself &&
       call.attempts_ < kMaxAttempts && &call != worker.initializer.get()) {
     // Somebody has killed an idle worker just as it was given this call.
     ++call.attempts_;
     return requeue(call);
   }
+  if (!ended && call.has_ended())
+    return resolve(call, {.state = State::killed, .report = call.outcome_.report});
   if (!ended) return resolve(call, {.state = State::lost});
   const auto started = static_cast<std::uint64_t>(
       nanoseconds(call.started_at_.time_since_epoch()).count());
   wire::Ended of_call = *ended;
+  if (worker.is_doomed) claim_kill(of_call);
   of_call.entered_at_ns = std::max(of_call.entered_at_ns, started);
   const Report report = report_of(of_call, started);
   resolve(call, {.state = call.outcome_.failure ? State::killed : report.state,
@@ -176,7 +179,7 @@ void Pool::grow(Lock& lock) {
   if (broken_) return fail_queue(*broken_);  // What workers have given back since.
   while (!queue_.empty() && (!retry_ || retry_->passed())) {
     retry_.reset();
-    const bool is_full = workers_.size() >= limit_;
+    const bool is_full = living() >= limit_;
     if (queue_.first().needs_own_worker(options_.call)) {
       if (is_full && !idle_.empty()) retire(*idle_.front(), wire::EndMode::kill);
       if (is_full) return;
@@ -197,6 +200,12 @@ void Pool::refill(Lock& lock) {
   lock.unlock();
   session->refill();
   lock.lock();
+}
+
+/// The place of a dead worker is free at once, and not when what it left is gone, too.
+std::size_t Pool::living() const noexcept {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      workers_, [](const auto& worker) { return !worker->is_dead; }));
 }
 
 std::size_t Pool::workers_to_come() const {
@@ -264,7 +273,7 @@ PoolWorker& Pool::add_worker(std::unique_ptr<PoolWorker> made) {
 }
 
 void Pool::fail_to_make_worker(const std::system_error& error) {
-  if (!workers_.empty()) {
+  if (living() != 0) {
     retry_ = os::Deadline::in(kRetryPause);
     return;
   }

@@ -6,6 +6,7 @@
 #include <exception>
 
 #include "channel/bell.hpp"
+#include "core/last_instruction.hpp"
 #include "core/pool.hpp"
 
 /// What a call asks of its pool: to be waited for, looked at, stopped and ended.
@@ -22,7 +23,19 @@ constexpr int kMaxFalseRings = 1000;
 
 bool Pool::join(PoolCall& call, const os::Deadline& deadline) {
   Lock lock(mutex_);
-  while (call.phase_ != PoolCall::Phase::done) {
+  return await(lock, call, PoolCall::Phase::done, deadline);
+}
+
+std::optional<Report> Pool::await_end(PoolCall& call) {
+  Lock lock(mutex_);
+  await(lock, call, PoolCall::Phase::struck, os::Deadline::never());
+  if (call.phase_ == PoolCall::Phase::done) return std::nullopt;
+  return call.outcome_.report;
+}
+
+bool Pool::await(Lock& lock, PoolCall& call, PoolCall::Phase phase,
+                 const os::Deadline& deadline) {
+  while (call.phase_ < phase) {
     PoolWorker* const worker = call.worker_;
     const bool can_lead = worker != nullptr && !worker->is_led && !worker->is_dead;
     if (can_lead && collect(*worker)) continue;
@@ -67,10 +80,10 @@ bool Pool::hear(PoolWorker& worker) {
   return false;
 }
 
-PoolOutcome Pool::look_at(PoolCall& call) {
+State Pool::look_at(PoolCall& call) {
   const Lock lock(mutex_);
   if (call.worker_ != nullptr && !call.worker_->is_led) collect(*call.worker_);
-  return call.phase_ == PoolCall::Phase::done ? call.outcome_ : PoolOutcome{};
+  return call.has_ended() ? call.outcome_.state : State::running;
 }
 
 pid_t Pool::pid_of(const PoolCall& call) {
@@ -79,9 +92,9 @@ pid_t Pool::pid_of(const PoolCall& call) {
 }
 
 bool Pool::watch(PoolCall& call, WaitSet& wait_set) {
-  if (look_at(call).state != State::running) return false;
+  if (look_at(call) != State::running) return false;
   const Lock lock(mutex_);
-  if (call.phase_ == PoolCall::Phase::done) return false;
+  if (call.has_ended()) return false;
   watchers_.push_back(wait_set.bell());
   wake();
   return true;
@@ -89,15 +102,48 @@ bool Pool::watch(PoolCall& call, WaitSet& wait_set) {
 
 bool Pool::request_stop(PoolCall& call) {
   const Lock lock(mutex_);
-  if (call.phase_ == PoolCall::Phase::done || call.stop_requested_) return false;
+  if (call.has_ended() || call.stop_requested_) return false;
   call.stop_requested_ = true;
   if (call.worker_ != nullptr && isolate(call)) call.worker_->request_stop();
-  return call.phase_ != PoolCall::Phase::done;
+  return !call.has_ended();
 }
 
 void Pool::end(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
-  const Lock lock(mutex_);
+  Lock lock(mutex_);
+  if (mode == wire::EndMode::kill && grace == nanoseconds(0) && strike(lock, call))
+    return;
   end_locked(call, mode, grace);
+}
+
+bool Pool::strike(Lock& lock, PoolCall& call) try {
+  if (call.phase_ != PoolCall::Phase::running || call.worker_ == nullptr) return false;
+  if (!isolate(call)) return false;
+  PoolWorker& worker = *call.worker_;
+  worker.is_condemned = true;
+  const os::Pidfd& pidfd = worker.host.watch->pidfd;
+  if (collect(worker) || pidfd.has_ended() || !pidfd.send_signal(SIGKILL)) return false;
+  worker.is_doomed = true;
+  const LastInstruction last_instruction(worker.host);
+  lock.unlock();
+  const bool is_over =
+      last_instruction.await(os::Deadline::in(LastInstruction::kPatience));
+  lock.lock();
+  if (!is_over || call.worker_ != &worker || collect(worker)) return false;
+  note_end(call);
+  call.phase_ = PoolCall::Phase::struck;
+  call.outcome_.state = State::killed;
+  call.outcome_.report = {.state = State::killed,
+                          .pid = call.pid_,
+                          .signal = SIGKILL,
+                          .wall = os::Clock::now() - call.started_at_};
+  worker.phase = Phase::dying;
+  changed_.notify_all();
+  channel::ring(worker.host.watch->bell.get());  // Who leads it need not, any more.
+  return true;
+} catch (const std::exception&) {
+  // Out of memory; the message to the fork server may need less.
+  if (!lock.owns_lock()) lock.lock();
+  return false;
 }
 
 void Pool::end_locked(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {

@@ -39,6 +39,7 @@ struct PoolWorker {
   std::uint64_t given = 0;    ///< Calls, in all, the initializer among them.
   bool is_condemned = false;  ///< To be replaced after its call.
   bool is_armed = false;      ///< Its call has a timeout.
+  bool is_doomed = false;     ///< This process has sent it SIGKILL while it lived.
   bool is_dead = false;       ///< Its pidfd has told so.
   bool is_led = false;        ///< A thread that waits for its call polls it.
   int false_rings = 0;        ///< That came without a result.

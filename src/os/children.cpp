@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,6 +26,14 @@ void append_numbers(const std::string& text, std::vector<pid_t>& numbers) {
   }
 }
 
+/// A directory has a link for each of the directories in it, `.` and `..`, and that of
+/// /proc/pid/task one for each thread.
+constexpr nlink_t kLinksOfOneThread = 3;
+
+std::string tasks_of(pid_t process) {
+  return "/proc/" + std::to_string(process) + "/task";
+}
+
 }  // namespace
 
 std::string read_proc(const UniqueFd& file) {
@@ -44,7 +53,7 @@ UniqueFd open_proc(const std::string& path) {
 }
 
 std::vector<pid_t> children_of(pid_t process) {
-  const std::string tasks = "/proc/" + std::to_string(process) + "/task";
+  const std::string tasks = tasks_of(process);
   std::vector<pid_t> children;
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(tasks.c_str()),
                                                       &::closedir);
@@ -56,6 +65,15 @@ std::vector<pid_t> children_of(pid_t process) {
                    children);
   }
   return children;
+}
+
+bool is_alone(pid_t process) {
+  const std::string tasks = tasks_of(process);
+  struct stat directory {};
+  if (::stat(tasks.c_str(), &directory) == -1 || directory.st_nlink != kLinksOfOneThread)
+    return false;
+  const UniqueFd file = open_proc(tasks + "/" + std::to_string(process) + "/children");
+  return file && read_proc(file).empty();
 }
 
 OwnChildren::OwnChildren() : file_(open_proc("/proc/thread-self/children")) {

@@ -15,6 +15,10 @@ namespace killable::os {
 /// the process is gone.
 std::vector<pid_t> children_of(pid_t process);
 
+/// Whether `process` has neither children nor a second thread. False if it is gone, or if
+/// that cannot be found out.
+bool is_alone(pid_t process);
+
 /// The children of the calling process, which has one thread. Looks cheaply, as often as
 /// asked: the file stays open.
 class OwnChildren {
