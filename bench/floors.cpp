@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <climits>
 #include <cstdint>
@@ -21,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "os/spin.hpp"
 #include "os/unique_fd.hpp"
 #include "placement.hpp"
 #include "samples.hpp"
@@ -30,6 +32,8 @@ namespace killable::bench {
 namespace {
 
 using os::UniqueFd;
+
+constexpr std::array kApart{Placement::apart};
 
 /// A page that a forked child shares.
 template <class T>
@@ -208,16 +212,48 @@ void await(std::atomic<std::uint32_t>& word, std::uint32_t value) {
     ::syscall(SYS_futex, &word, FUTEX_WAIT, seen, nullptr, nullptr, 0);
 }
 
+struct Words {
+  std::atomic<std::uint32_t> there{0};
+  alignas(64) std::atomic<std::uint32_t> back{0};
+};
+
 std::vector<double> futex_round_trips(Placement placement, int count) {
-  struct Words {
-    std::atomic<std::uint32_t> there{0};
-    alignas(64) std::atomic<std::uint32_t> back{0};
-  };
   const Shared<Words> words;
   std::uint32_t turn = 0;  // each process counts in a copy of its own
   return round_trips(
       placement, count, [&] { post(words->there, ++turn), await(words->back, turn); },
       [&] { await(words->there, ++turn), post(words->back, turn); });
+}
+
+/// As a pool does it: back comes an eventfd, beside which a pidfd can be polled.
+std::vector<double> doorbell_round_trips(Placement placement, int count) {
+  const Shared<Words> words;
+  const UniqueFd bell(::eventfd(0, EFD_CLOEXEC));
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  std::uint32_t turn = 0;
+  std::uint64_t value = 0;
+  return round_trips(
+      placement, count,
+      [&] {
+        post(words->there, ++turn);
+        pollfd fds[]{{.fd = bell.get(), .events = POLLIN, .revents = 0},
+                     {.fd = pidfd.get(), .events = POLLIN, .revents = 0}};
+        ::poll(fds, 2, -1);
+        ::eventfd_read(bell.get(), &value);
+      },
+      [&] { await(words->there, ++turn), ::eventfd_write(bell.get(), 1); });
+}
+
+/// On one processor each turn would take a time slice.
+std::vector<double> spinning_round_trips(Placement placement, int count) {
+  const Shared<Words> words;
+  std::uint32_t turn = 0;
+  const auto spin = [](const std::atomic<std::uint32_t>& word, std::uint32_t value) {
+    while (word.load() != value) os::relax();
+  };
+  return round_trips(
+      placement, count, [&] { words->there.store(++turn), spin(words->back, turn); },
+      [&] { spin(words->there, ++turn), words->back.store(turn); });
 }
 
 }  // namespace
@@ -233,6 +269,8 @@ void register_floors() {
   add("SIGKILL to pidfd, busy", 100, sigkills_to_pidfd<true>, kPlacements);
   add("eventfd round trip", 2000, eventfd_round_trips, kPlacements);
   add("futex round trip", 2000, futex_round_trips, kPlacements);
+  add("futex and doorbell round trip", 2000, doorbell_round_trips, kPlacements);
+  add("spinning round trip", 2000, spinning_round_trips, kApart);
 }
 
 }  // namespace killable::bench

@@ -367,8 +367,9 @@ TEST_F(Resources, OutOfProcessesForAWorkerIsAStartError) {
 TEST_F(Resources, OutOfProcessesToWarmUpIsAStartError) {
   ChildHost host([] {
     become_another_user();
+    EXPECT_FALSE(start_error());
+    warm_up();
     {
-      EXPECT_FALSE(start_error());
       const Limited processes(fork_server(), RLIMIT_NPROC, 0);
       EXPECT_FALSE(start_error()) << "a spare was there";
       try {

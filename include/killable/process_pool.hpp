@@ -15,8 +15,9 @@
 namespace killable {
 
 /// Runs calls in workers that are used again, so that a call costs little more than two
-/// wakes. The handles are KillableThreads: a kill ends one call and its worker, which is
-/// replaced, and no other call.
+/// wakes; tiny ones that follow each other on another processor take none. The handles
+/// are KillableThreads: a kill ends one call and its worker, which is replaced, and no
+/// other call.
 ///
 ///     killable::ProcessPool pool({.workers = 4});
 ///     auto h = pool.submit(fib, 30);

@@ -7,6 +7,7 @@
 #include "os/futex.hpp"
 #include "os/huge_pages.hpp"
 #include "os/memfd.hpp"
+#include "os/spin.hpp"
 #include "wire/alignment.hpp"
 
 namespace killable::channel {
@@ -55,7 +56,9 @@ void HostInbox::add(const OutgoingCall& call) noexcept {
   used_ = std::max(used_, end_);
 }
 
-void HostInbox::publish() noexcept {
+void HostInbox::publish(Next next) noexcept {
+  const std::uint32_t processor = next == Next::soon ? os::this_processor() : 0;
+  header().processor.store(processor, std::memory_order_relaxed);
   header().posted.store(last_);
   os::futex_wake(header().posted);
 }
@@ -113,6 +116,9 @@ bool WorkerInbox::has_call(wire::CallNumber number) const noexcept {
 }
 
 void WorkerInbox::await_call(wire::CallNumber number) const noexcept {
+  const std::uint32_t host = header().processor.load(std::memory_order_relaxed);
+  const bool may_spin = host != 0 && host != os::this_processor();
+  if (may_spin && os::spin_until([&] { return has_call(number); })) return;
   const std::atomic<wire::CallNumber>& posted = header().posted;
   for (wire::CallNumber last = posted.load(); last < number; last = posted.load())
     os::futex_wait(posted, last);

@@ -46,8 +46,12 @@ class HostInbox {
   /// and fewer than kRing calls are added but not taken.
   void add(const OutgoingCall& call) noexcept;
 
+  /// Whether the worker is to spin a moment for the call after those that are published:
+  /// it will come soon.
+  enum class Next { soon, later };
+
   /// Lets the worker start what was added, and wakes it.
-  void publish() noexcept;
+  void publish(Next next = Next::later) noexcept;
 
   void post(const OutgoingCall& call) noexcept {
     add(call);

@@ -13,6 +13,7 @@
 #include "os/futex.hpp"
 #include "os/huge_pages.hpp"
 #include "os/memfd.hpp"
+#include "os/spin.hpp"
 #include "wire/alignment.hpp"
 
 namespace killable::channel {
@@ -122,6 +123,14 @@ wire::CallNumber HostSlot::entered() const noexcept {
   return header_of(window_).entered.load(std::memory_order_acquire);
 }
 
+bool HostSlot::spin_for_commit(wire::WorkerId worker,
+                               wire::CallNumber number) const noexcept {
+  const std::uint32_t processor =
+      header_of(window_).processor.load(std::memory_order_relaxed);
+  return processor != 0 && processor != os::this_processor() &&
+         os::spin_until([&] { return has_commit(worker, number); });
+}
+
 bool HostSlot::await_death(const os::Deadline& deadline) const noexcept {
   const std::atomic<std::uint32_t>& life = header_of(window_).life;
   for (std::uint32_t word = life.load(); (word & FUTEX_TID_MASK) != 0;
@@ -176,6 +185,7 @@ void WorkerSlot::announce_life() noexcept {
 }
 
 void WorkerSlot::start(wire::CallNumber number) noexcept {
+  header_of(mapping_).processor.store(os::this_processor(), std::memory_order_relaxed);
   header_of(mapping_).started.store(number);
 }
 

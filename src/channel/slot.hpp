@@ -46,6 +46,10 @@ class HostSlot {
   wire::CallNumber started() const noexcept;
   wire::CallNumber entered() const noexcept;
 
+  /// Spins for a commit of call `number`, if the worker claims to run on another
+  /// processor. False: it takes too long for that. Thread-safe.
+  bool spin_for_commit(wire::WorkerId worker, wire::CallNumber number) const noexcept;
+
   /// Blocks until the worker's thread can run no more code of the worker's, or
   /// `deadline`. Means something only after a SIGKILL of the host's own. Thread-safe.
   bool await_death(const os::Deadline& deadline) const noexcept;

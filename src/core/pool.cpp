@@ -166,6 +166,7 @@ bool Pool::collect_one(PoolWorker& worker) {
     const bool is_small = outcome.bytes && outcome.bytes->size() <= wire::kCellBytes;
     worker.host.inbox->take(is_small ? Wake::nobody : Wake::worker);
   }
+  worker.false_rings = 0;
   worker.progressed_at = os::Clock::now();
   if (PoolCall* const next = worker.call()) next->started_at_ = worker.progressed_at;
   resolve(call, std::move(outcome));
@@ -293,7 +294,7 @@ PoolStats Pool::stats() {
   const Lock lock(mutex_);
   return {.queued = queue_.size(),
           .running = running_,
-          .workers = living(),
+          .workers = places_taken(),
           .completed = completed_,
           .recycled = recycled_,
           .wait_p50 = waits_.quantile(0.5),

@@ -147,6 +147,11 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void give(PoolWorker& worker, PoolCall& call);
   /// The first calls of the queue, one at least.
   void give_next(PoolWorker& worker);
+  /// Lets the worker start what it was given.
+  void publish(PoolWorker& worker);
+  /// Whether calls follow each other so fast that it pays to spin for the next end of
+  /// one.
+  bool is_hurried() const noexcept;
   /// False: it cannot be, and the call has ended; so does the worker, which may have got
   /// some of it.
   bool hand_over_memory(PoolWorker& worker, PoolCall& call);
@@ -188,7 +193,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void grow(Lock& lock);
   /// Asks for new spares, if it is time.
   void refill(Lock& lock);
-  std::size_t living() const noexcept;
+  std::size_t places_taken() const noexcept;
   /// Those that run their initializer.
   std::size_t workers_to_come() const;
   void make_worker(Lock& lock);

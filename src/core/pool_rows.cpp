@@ -4,6 +4,7 @@
 #include "channel/shared_memory.hpp"
 #include "core/outcome.hpp"
 #include "core/pool.hpp"
+#include "os/spin.hpp"
 
 /// How calls go to a worker. A worker that is alone with a long queue of tiny calls gets
 /// a row of them at a time, so that one wake does for all. What it has not started can be
@@ -18,7 +19,10 @@ using namespace std::chrono_literals;
 /// Calls that take longer do not gain by rows.
 constexpr nanoseconds kTinyRun = 500us;
 
-/// Nor do such arguments: of a call that waits in a row.
+/// Nor, with a wake each way, by spinning.
+constexpr nanoseconds kHurriedRun = 3 * os::kSpin;
+
+/// The most that the arguments of a call in a row take.
 constexpr std::size_t kTinyArguments = 4096;
 
 }  // namespace
@@ -26,7 +30,7 @@ constexpr std::size_t kTinyArguments = 4096;
 void Pool::give(PoolWorker& worker, PoolCall& call) {
   if (!hand_over_memory(worker, call)) return;
   add(worker, call);
-  worker.host.inbox->publish();
+  publish(worker);
   if (call.stop_requested_) worker.request_stop();
   // Who waits for the call can lead now.
   changed_.notify_all();
@@ -52,10 +56,17 @@ void Pool::give_next(PoolWorker& worker) {
   for (std::size_t left = row_length() - 1;
        left > 0 && !queue_.empty() && may_follow(worker, queue_.first()); --left)
     add(worker, begin_first());
-  worker.host.inbox->publish();
+  publish(worker);
   if (worker.calls.size() > 1 && !watches_rows_) wake();
   changed_.notify_all();
 }
+
+void Pool::publish(PoolWorker& worker) {
+  using Next = channel::HostInbox::Next;
+  worker.host.inbox->publish(is_hurried() ? Next::soon : Next::later);
+}
+
+bool Pool::is_hurried() const noexcept { return recent_run_ <= kHurriedRun; }
 
 void Pool::add(PoolWorker& worker, PoolCall& call) {
   if (worker.phase == Phase::idle) std::erase(idle_, &worker);

@@ -179,7 +179,7 @@ void Pool::grow(Lock& lock) {
   if (broken_) return fail_queue(*broken_);  // What workers have given back since.
   while (!queue_.empty() && (!retry_ || retry_->passed())) {
     retry_.reset();
-    const bool is_full = living() >= limit_;
+    const bool is_full = places_taken() >= limit_;
     if (queue_.first().needs_own_worker(options_.call)) {
       if (is_full && !idle_.empty()) retire(*idle_.front(), wire::EndMode::kill);
       if (is_full) return;
@@ -203,9 +203,11 @@ void Pool::refill(Lock& lock) {
 }
 
 /// The place of a dead worker is free at once, and not when what it left is gone, too.
-std::size_t Pool::living() const noexcept {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      workers_, [](const auto& worker) { return !worker->is_dead; }));
+/// But before another takes it, the pool has to know whether its initializer has failed.
+std::size_t Pool::places_taken() const noexcept {
+  return static_cast<std::size_t>(std::ranges::count_if(workers_, [](const auto& worker) {
+    return !worker->is_dead || worker->runs_initializer();
+  }));
 }
 
 std::size_t Pool::workers_to_come() const {
@@ -273,7 +275,7 @@ PoolWorker& Pool::add_worker(std::unique_ptr<PoolWorker> made) {
 }
 
 void Pool::fail_to_make_worker(const std::system_error& error) {
-  if (living() != 0) {
+  if (places_taken() != 0) {
     retry_ = os::Deadline::in(kRetryPause);
     return;
   }

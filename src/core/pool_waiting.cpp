@@ -19,6 +19,16 @@ using std::chrono::nanoseconds;
 /// A worker may ring for a result that was taken in before it rang, but not for ever.
 constexpr int kMaxFalseRings = 1000;
 
+/// Whether the result of its call is there, if need be after a moment; else the bell is
+/// silent, and rings for it.
+bool is_committed(const PoolWorker& worker, wire::CallNumber number, bool spins) {
+  const channel::HostSlot& slot = *worker.host.slot;
+  if (spins && slot.spin_for_commit(worker.host.id, number)) return true;
+  if (!worker.rings_late) return false;
+  channel::silence(worker.host.watch->bell.get());
+  return slot.has_commit(worker.host.id, number);
+}
+
 }  // namespace
 
 bool Pool::join(PoolCall& call, const os::Deadline& deadline) {
@@ -56,11 +66,15 @@ void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
   const os::Deadline stall = worker.calls.size() > 1
                                  ? os::Deadline::after(worker.progressed_at, kStall)
                                  : os::Deadline::never();
+  const wire::CallNumber number = worker.number();
+  const bool spins = is_hurried();
   worker.is_led = true;
   lock.unlock();
-  os::poll_until(fds, std::min(stall, deadline));
+  worker.rings_late = is_committed(worker, number, spins);
+  if (!worker.rings_late) os::poll_until(fds, std::min(stall, deadline));
   lock.lock();
   worker.is_led = false;
+  if (worker.rings_late && collect(worker)) return;
   if (fds[1].revents != 0) worker.is_dead = true;
   if (fds[0].revents != 0) {
     channel::silence(worker.host.watch->bell.get());

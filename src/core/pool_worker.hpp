@@ -42,7 +42,8 @@ struct PoolWorker {
   bool is_doomed = false;     ///< This process has sent it SIGKILL while it lived.
   bool is_dead = false;       ///< Its pidfd has told so.
   bool is_led = false;        ///< A thread that waits for its call polls it.
-  int false_rings = 0;        ///< That came without a result.
+  int false_rings = 0;        ///< That came without a result, since the last one.
+  bool rings_late = false;    ///< For a result that was seen before the ring.
   os::Deadline trim_at = {};  ///< When to give back what large calls made of memory.
   /// When it was given calls, or one of them ended.
   os::Clock::time_point progressed_at = {};

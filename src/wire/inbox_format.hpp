@@ -57,6 +57,9 @@ struct InboxHeader {
   std::atomic<CallNumber> posted;  ///< The worker may start calls up to this one.
   std::atomic<CallNumber> taken;   ///< The host has the results of calls up to this one.
   InboxEntry entries[kRing];
+  /// Where the host runs, counted from 1, if it posts the next call soon: then the worker
+  /// may spin for it, on another processor. Else 0.
+  std::atomic<std::uint32_t> processor;
 };
 
 inline constexpr std::size_t kInboxArgumentsOffset = 1024;

@@ -56,6 +56,7 @@ struct SlotHeader {
   /// See get_robust_list(2).
   alignas(8) std::atomic<std::uint32_t> life;
   std::byte rest_of_mutex[kMutexBytes - sizeof(std::uint32_t)];
+  std::atomic<std::uint32_t> processor;  ///< Where that call was taken, from 1.
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
