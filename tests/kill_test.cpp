@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <future>
 #include <optional>
 #include <string>
 #include <thread>
@@ -290,18 +291,19 @@ TEST_F(Kill, WhileTheStartIsAtWorkCountsAndTheShortestGracePeriodWins) {
 /// Unless the worker is gone so fast that only the fork server knows what it has left.
 TEST_F(Kill, WithoutAGracePeriodNeedsNoForkServer) {
   bool was_early = false;
-  for (int attempt = 0; attempt < 1000 && !was_early; ++attempt) {
+  for (int attempt = 0; attempt < 100 && !was_early; ++attempt) {
     const std::string ready = path("ready" + std::to_string(attempt));
     KillableThread thread(ignorer, ready);
     thread.start();
     await_file(ready);
+    std::future<void> result;
     {
       const StoppedSession stopped(the_session());
       thread.kill(0ms);
-      was_early = thread.state() == State::killed;
-      if (was_early) {
-        EXPECT_THROW(thread.getResult(), Killed);
-      }
+      result = std::async(std::launch::async,
+                          [&] { EXPECT_THROW(thread.getResult(), Killed); });
+      was_early = result.wait_for(100ms) == std::future_status::ready;
+      EXPECT_EQ(thread.state(), was_early ? State::killed : State::running);
       EXPECT_FALSE(thread.join(0ms));
     }
     EXPECT_TRUE(ends_killed(thread));
@@ -466,7 +468,8 @@ TEST_F(Kill, TheReportHasTheProcessorTimeOfWhatWasKilled) {
       },
       "spinning");
   EXPECT_GT(spinner.user_cpu, 0ns);
-  EXPECT_LE(spinner.user_cpu, spinner.wall);
+  // Some of it was spent before the function's entry, where `wall` begins.
+  EXPECT_LT(spinner.user_cpu, 2 * spinner.wall);
   const Report waiter = killed(sleeper, "sleeping");
   EXPECT_LT(waiter.user_cpu + waiter.system_cpu, waiter.wall / 2);
 }

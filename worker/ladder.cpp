@@ -83,8 +83,8 @@ void Ladder::send_sigterm() {
 void Ladder::step() {
   switch (phase_) {
     case Phase::running: check_timeout(); break;
-    case Phase::terminating: phase_ = Phase::killing; [[fallthrough]];
-    case Phase::killing: kill_round(); break;
+    case Phase::terminating: phase_ = Phase::killing; return strike();
+    case Phase::killing: kill_descendants(pid_); return strike();
     case Phase::dead: break;
   }
 }
@@ -106,11 +106,12 @@ void Ladder::check_timeout() {
     climb(wire::EndedBy::timeout, timeout_grace_);
 }
 
-void Ladder::kill_round() {
+void Ladder::strike() {
   // A process has to be scheduled to die: ahead of others, where that is permitted.
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid_), -20);
   pidfd_.send_signal(SIGKILL);
-  kill_descendants(pid_);
+  // What a dead worker leaves comes to the fork server. To look for it before that would
+  // only take the processor from the worker, so that is for one that does not die.
   timer_ = os::Deadline::in(kRoundPause);
 }
 

@@ -16,7 +16,7 @@ namespace killable::worker {
 ///
 ///              Arm's timeout, End                   grace period
 ///   running ----------------------> terminating ------------------> killing
-///      |    SIGTERM SIGCONT              |       SIGKILL, and again      |
+///      |    SIGTERM SIGCONT              |       SIGKILL; then again,    |
 ///      |                                 |       to the whole tree       |
 ///      +---------------------------------+-------------------------------+--> dead
 ///                               reaped
@@ -62,7 +62,7 @@ class Ladder {
   void climb(wire::EndedBy by, std::chrono::nanoseconds grace);
   void send_sigterm();
   void check_timeout();
-  void kill_round();
+  void strike();
 
   pid_t pid_;
   os::Pidfd pidfd_;

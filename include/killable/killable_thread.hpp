@@ -129,8 +129,7 @@ class KillableThread {
   /// Ends the call: raise_exception(), then SIGKILL to the worker and all its descendants
   /// once `grace_period` has passed (zero: at once). A result that is in before that is
   /// kept. Does nothing to a call that has ended or was not started; a second one can
-  /// only shorten the grace period. Blocks: no; with a grace period of zero for the
-  /// worker's last instruction, 2 ms at most. join() waits. See pidfd_send_signal(2).
+  /// only shorten the grace period. Blocks: no; join() waits. See pidfd_send_signal(2).
   void kill(std::chrono::milliseconds grace_period) noexcept { call_.kill(grace_period); }
 
   /// Waits for the end, as join() does, and returns the value, decoded anew by each call.

@@ -99,29 +99,22 @@ bool FreshCall::request_stop() {
 
 void FreshCall::end(wire::EndMode mode, nanoseconds grace) noexcept {
   if (is_elsewhere()) return;
+  const std::lock_guard lock(mutex_);
+  if (starting_) remember_end(mode, grace);
+  if (state_ != State::running) return;
   try {
-    if (mode == wire::EndMode::kill && grace == 0ns && strike() &&
-        await_last_instruction(os::Deadline::in(LastInstruction::kPatience)))
-      return;
-    const std::lock_guard lock(mutex_);
-    if (starting_) remember_end(mode, grace);
-    // Of a death the fork server hears from the kernel.
-    if (state_ == State::running && !worker_->watch->pidfd.has_ended())
-      session_->end(worker_->id, mode, grace);
+    if (mode == wire::EndMode::kill && grace == 0ns) strike();
+    session_->end(worker_->id, mode, grace);
   } catch (const std::exception&) {
     // No memory to queue the message. Without a grace period, but no survivor.
     strike();
   }
 }
 
-/// The ladder's last step, a wake earlier: the fork server need not run for it. False:
-/// there is no worker to be killed.
-bool FreshCall::strike() noexcept {
-  const std::lock_guard lock(mutex_);
-  if (state_ != State::running) return false;
+/// The ladder's last step, a wake earlier: the fork server need not run for it.
+void FreshCall::strike() noexcept {
   const os::Pidfd& pidfd = worker_->watch->pidfd;
   is_doomed_ = is_doomed_ || (!pidfd.has_ended() && pidfd.send_signal(SIGKILL));
-  return is_doomed_;
 }
 
 State FreshCall::state() noexcept { return is_elsewhere() ? State::lost : settle(); }
@@ -146,12 +139,12 @@ void FreshCall::let_go() noexcept {
 
 /// After a SIGKILL of this process's own: makes the call killed as soon as none of the
 /// worker's code can run any more. False: it ends as it does otherwise.
-bool FreshCall::await_last_instruction(const os::Deadline& deadline) {
+bool FreshCall::await_last_instruction() {
   std::unique_lock lock(mutex_);
   if (state_ != State::running || !is_doomed_ || violation_) return false;
   const LastInstruction last_instruction(*worker_);
   lock.unlock();
-  if (!last_instruction.await(deadline)) return false;
+  if (!last_instruction.await()) return false;
   lock.lock();
   if (state_ != State::running) return true;
   if (!take_commit()) {
@@ -255,8 +248,7 @@ bool FreshCall::await_reaped(const os::Deadline& deadline) {
 
 detail::Source FreshCall::result() {
   if (is_elsewhere()) throw WorkerLost(title() + " belongs to this process's parent");
-  if (!await_last_instruction(os::Deadline::never()))
-    await_outcome(os::Deadline::never());
+  if (!await_last_instruction()) await_outcome(os::Deadline::never());
   const State state = settle();
   if (state != State::returned && state != State::threw) {
     const Report report = report_so_far();

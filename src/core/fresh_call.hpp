@@ -61,8 +61,8 @@ class FreshCall final : public Call {
   bool await_outcome(const os::Deadline& deadline);
   void await_ended(const os::Deadline& deadline);
   void violate(const std::string& how);
-  bool strike() noexcept;
-  bool await_last_instruction(const os::Deadline& deadline);
+  void strike() noexcept;
+  bool await_last_instruction();
   void let_go() noexcept;
   bool await_reaped(const os::Deadline& deadline);
   Report report_so_far();

@@ -1,8 +1,9 @@
 #include "core/last_instruction.hpp"
 
-#include <algorithm>
+#include <chrono>
 
 #include "os/children.hpp"
+#include "os/deadline.hpp"
 
 namespace killable::core {
 
@@ -18,9 +19,9 @@ constexpr auto kSlice = 2ms;
 LastInstruction::LastInstruction(const HostWorker& worker)
     : slot_(worker.slot), watch_(worker.watch), pid_(worker.pid) {}
 
-bool LastInstruction::await(const os::Deadline& deadline) const {
-  while (!slot_->await_death(std::min(deadline, os::Deadline::in(kSlice))))
-    if (deadline.passed() || watch_->pidfd.has_ended()) return false;
+bool LastInstruction::await() const {
+  while (!slot_->await_death(os::Deadline::in(kSlice)))
+    if (watch_->pidfd.has_ended()) return false;
   // As long as it has not ended it cannot have been reaped: the pid is still its own.
   return os::is_alone(pid_) && !watch_->pidfd.has_ended();
 }

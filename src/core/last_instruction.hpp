@@ -2,11 +2,9 @@
 
 #include <sys/types.h>
 
-#include <chrono>
 #include <memory>
 
 #include "core/host_worker.hpp"
-#include "os/deadline.hpp"
 
 namespace killable::core {
 
@@ -15,16 +13,12 @@ namespace killable::core {
 /// awaited without a lock.
 class LastInstruction {
  public:
-  /// How long a kill waits for it before it leaves the call to the fork server, which
-  /// would take the processor from a worker that has to run to die.
-  static constexpr std::chrono::milliseconds kPatience{2};
-
   /// Requires: SIGKILL was sent to `worker` by this process, when it had not ended.
   explicit LastInstruction(const HostWorker& worker);
 
-  /// Blocks until then, or `deadline`. False: the kernel does not tell in time, or there
-  /// are threads or descendants to be ended; then only the fork server has the word.
-  bool await(const os::Deadline& deadline) const;
+  /// Blocks until then. False: the worker is gone so fast that only the fork server knows
+  /// what it has left, or there are threads or descendants to be ended.
+  bool await() const;
 
  private:
   std::shared_ptr<const channel::HostSlot> slot_;

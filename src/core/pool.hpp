@@ -122,18 +122,18 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   // What a call asks for itself: pool_waiting.cpp.
 
-  /// Until the call has come so far. False: the deadline was earlier.
-  bool await(Lock& lock, PoolCall& call, PoolCall::Phase phase,
-             const os::Deadline& deadline);
+  /// Waits for news of the call, as the leader of its worker or behind one, or until the
+  /// deadline.
+  void await_news(Lock& lock, PoolCall& call, const os::Deadline& deadline);
+  /// After a strike: the call is struck as soon as none of the worker's code can run any
+  /// more, or it ends as it does otherwise.
+  void await_last_instruction(Lock& lock, PoolCall& call);
   /// Polls the worker until something happens, a row stalls, or the deadline. Requires:
   /// nobody else leads it.
   void lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline);
   /// collect() of a worker that has rung. One that does so again and again without a
   /// result breaks the protocol.
   bool hear(PoolWorker& worker);
-  /// SIGKILL, and a wait for the last instruction. False: the call is not struck, and to
-  /// be ended otherwise.
-  bool strike(Lock& lock, PoolCall& call);
   void end_locked(PoolCall& call, wire::EndMode mode,
                   std::chrono::nanoseconds grace) noexcept;
   /// Ends the worker of a running call, or puts the call back into the queue if the

@@ -33,29 +33,52 @@ bool is_committed(const PoolWorker& worker, wire::CallNumber number, bool spins)
 
 bool Pool::join(PoolCall& call, const os::Deadline& deadline) {
   Lock lock(mutex_);
-  return await(lock, call, PoolCall::Phase::done, deadline);
+  while (call.phase_ != PoolCall::Phase::done) {
+    const bool is_late = deadline.passed();
+    await_news(lock, call, deadline);
+    if (is_late) return call.phase_ == PoolCall::Phase::done;
+  }
+  return true;
 }
 
 std::optional<Report> Pool::await_end(PoolCall& call) {
   Lock lock(mutex_);
-  await(lock, call, PoolCall::Phase::struck, os::Deadline::never());
+  const auto is_doomed = [&] {
+    return call.worker_ != nullptr && call.worker_->is_doomed;
+  };
+  while (!call.has_ended() && !is_doomed()) await_news(lock, call, os::Deadline::never());
+  if (!call.has_ended()) await_last_instruction(lock, call);
+  while (!call.has_ended()) await_news(lock, call, os::Deadline::never());
   if (call.phase_ == PoolCall::Phase::done) return std::nullopt;
   return call.outcome_.report;
 }
 
-bool Pool::await(Lock& lock, PoolCall& call, PoolCall::Phase phase,
-                 const os::Deadline& deadline) {
-  while (call.phase_ < phase) {
-    PoolWorker* const worker = call.worker_;
-    const bool can_lead = worker != nullptr && !worker->is_led && !worker->is_dead;
-    if (can_lead && collect(*worker)) continue;
-    if (deadline.passed()) return false;
-    if (can_lead)
-      lead(lock, *worker, deadline);
-    else
-      os::wait_until(changed_, lock, deadline);
-  }
-  return true;
+void Pool::await_news(Lock& lock, PoolCall& call, const os::Deadline& deadline) {
+  PoolWorker* const worker = call.worker_;
+  const bool can_lead = worker != nullptr && !worker->is_led && !worker->is_dead;
+  if ((can_lead && collect(*worker)) || deadline.passed()) return;
+  if (can_lead)
+    lead(lock, *worker, deadline);
+  else
+    os::wait_until(changed_, lock, deadline);
+}
+
+void Pool::await_last_instruction(Lock& lock, PoolCall& call) {
+  PoolWorker& worker = *call.worker_;
+  const LastInstruction last_instruction(worker.host);
+  lock.unlock();
+  const bool is_over = last_instruction.await();
+  lock.lock();
+  if (!is_over || call.worker_ != &worker || call.has_ended() || collect(worker)) return;
+  note_end(call);
+  call.phase_ = PoolCall::Phase::struck;
+  call.outcome_.state = State::killed;
+  call.outcome_.report = {.state = State::killed,
+                          .pid = call.pid_,
+                          .signal = SIGKILL,
+                          .wall = os::Clock::now() - call.started_at_};
+  worker.phase = Phase::dying;
+  changed_.notify_all();
 }
 
 void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
@@ -123,41 +146,8 @@ bool Pool::request_stop(PoolCall& call) {
 }
 
 void Pool::end(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
-  Lock lock(mutex_);
-  if (mode == wire::EndMode::kill && grace == nanoseconds(0) && strike(lock, call))
-    return;
+  const Lock lock(mutex_);
   end_locked(call, mode, grace);
-}
-
-bool Pool::strike(Lock& lock, PoolCall& call) try {
-  if (call.phase_ != PoolCall::Phase::running || call.worker_ == nullptr) return false;
-  if (!isolate(call)) return false;
-  PoolWorker& worker = *call.worker_;
-  worker.is_condemned = true;
-  const os::Pidfd& pidfd = worker.host.watch->pidfd;
-  if (collect(worker) || pidfd.has_ended() || !pidfd.send_signal(SIGKILL)) return false;
-  worker.is_doomed = true;
-  const LastInstruction last_instruction(worker.host);
-  lock.unlock();
-  const bool is_over =
-      last_instruction.await(os::Deadline::in(LastInstruction::kPatience));
-  lock.lock();
-  if (!is_over || call.worker_ != &worker || collect(worker)) return false;
-  note_end(call);
-  call.phase_ = PoolCall::Phase::struck;
-  call.outcome_.state = State::killed;
-  call.outcome_.report = {.state = State::killed,
-                          .pid = call.pid_,
-                          .signal = SIGKILL,
-                          .wall = os::Clock::now() - call.started_at_};
-  worker.phase = Phase::dying;
-  changed_.notify_all();
-  channel::ring(worker.host.watch->bell.get());  // Who leads it need not, any more.
-  return true;
-} catch (const std::exception&) {
-  // Out of memory; the message to the fork server may need less.
-  if (!lock.owns_lock()) lock.lock();
-  return false;
 }
 
 void Pool::end_locked(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
@@ -177,11 +167,13 @@ void Pool::end_running(PoolCall& call, wire::EndMode mode, nanoseconds grace) no
     if (!isolate(call)) return;
     // From now on it gets no other call, which this could hit.
     worker.is_condemned = true;
-    if (!collect(worker)) worker.session->end(worker.host.id, mode, grace);
+    if (collect(worker)) return;
+    if (mode == wire::EndMode::kill && grace == nanoseconds(0)) worker.strike();
+    worker.session->end(worker.host.id, mode, grace);
   } catch (const std::exception&) {
     // No memory to queue the message. Without a grace period, but no survivor.
     worker.is_condemned = true;
-    worker.host.watch->pidfd.send_signal(SIGKILL);
+    worker.strike();
   }
 }
 

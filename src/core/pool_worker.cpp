@@ -1,5 +1,7 @@
 #include "core/pool_worker.hpp"
 
+#include <signal.h>
+
 #include <chrono>
 
 #include "os/process_memory.hpp"
@@ -30,6 +32,11 @@ void PoolWorker::request_stop() noexcept {
   // Its next call would find the stop of this one.
   is_condemned = true;
   host.request_stop();
+}
+
+void PoolWorker::strike() noexcept {
+  const os::Pidfd& pidfd = host.watch->pidfd;
+  is_doomed = is_doomed || (!pidfd.has_ended() && pidfd.send_signal(SIGKILL));
 }
 
 bool PoolWorker::may_go_on(const PoolOptions& limits) const {

@@ -77,6 +77,8 @@ struct PoolWorker {
   bool withdraw(std::size_t index) noexcept;
   /// Of the call that it runs.
   void request_stop() noexcept;
+  /// SIGKILL, without the fork server.
+  void strike() noexcept;
   /// Whether it can run another call, now that one has ended; it may have more already.
   bool may_go_on(const PoolOptions& limits) const;
   /// Its call had arguments or a result of so many bytes, and the result is in. True:
