@@ -140,9 +140,16 @@ Footprint average_of(const std::vector<KillableThread<void>>& threads) {
           .descriptors = sum.descriptors / threads.size()};
 }
 
+/// That of the next call.
+SessionProcesses current_session() {
+  KillableThread<void> probe(sleep_for_ever);
+  probe.start();
+  return session_of(probe.get_id());
+}
+
 void take_footprints(AmongLive& result,
                      const std::vector<KillableThread<void>>& sleepers) {
-  const SessionProcesses session = session_of(sleepers.front().get_id());
+  const SessionProcesses session = current_session();
   result.host = footprint_of(::getpid());
   result.guard = footprint_of(session.guard);
   result.fork_server = footprint_of(session.fork_server);
@@ -159,7 +166,7 @@ AmongLive measure_among(std::size_t live) {
   std::vector<KillableThread<void>> sleepers = start_sleepers(live);
   warm_up();
   take_footprints(result, sleepers);
-  const pid_t server = session_of(sleepers.front().get_id()).fork_server;
+  const pid_t server = current_session().fork_server;
   result.host_us_per_call = processor_us(::getpid(), [&] {
     result.server_us_per_call = processor_us(server, [&] { measure_calls(result.call); });
   });

@@ -2,7 +2,9 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <memory>
 #include <stdexcept>
 #include <system_error>
@@ -18,6 +20,14 @@ namespace killable {
 
 namespace core {
 
+namespace {
+
+/// Of one session. Beyond that, the copies of the fork server's descriptors and the list
+/// of its children begin to count: see docs/scaling.md.
+constexpr std::size_t kMostWorkers = 300;
+
+}  // namespace
+
 Runtime& Runtime::instance() {
   // Never destroyed: threads may outlive main, and handles static storage. The guard
   // cleans up when the process ends, however it ends.
@@ -30,21 +40,31 @@ Runtime::Runtime() {
 }
 
 std::shared_ptr<Session> Runtime::session() {
-  if (std::shared_ptr<Session> session = current()) return session;
+  if (std::shared_ptr<Session> session = find_session()) return session;
   // Not under mutex_, which before_fork() takes: a launch may fork, and takes its time.
   const std::lock_guard launching(launch_mutex_);
-  if (std::shared_ptr<Session> session = current()) return session;
+  if (std::shared_ptr<Session> session = find_session()) return session;
   const Config config = this->config();
   auto session = std::make_shared<Session>(
       spawn::launch_guard(spawn::choose_image(config.worker_path)), config.spare_workers);
   const std::lock_guard lock(mutex_);
-  return session_ = remember(std::move(session));
+  serving_.push_back(session);
+  return remember(std::move(session));
 }
 
-/// Empty if there is none, or none that is good for anything any more.
-std::shared_ptr<Session> Runtime::current() {
+/// The first that has room. Empty: there is none. Those that are not needed any more end.
+std::shared_ptr<Session> Runtime::find_session() {
   const std::lock_guard lock(mutex_);
-  return session_ == nullptr || session_->is_lost() ? nullptr : session_;
+  std::erase_if(serving_, [](const auto& session) { return session->is_lost(); });
+  const auto found = std::ranges::find_if(
+      serving_, [](const auto& each) { return each->workers() < kMostWorkers; });
+  if (found == serving_.end()) return nullptr;
+  std::shared_ptr<Session> session = *found;
+  if (serving_.size() > 1 && session->workers() < kMostWorkers / 2)
+    std::erase_if(serving_, [&](const auto& other) {
+      return other != session && other->is_unused();
+    });
+  return session;
 }
 
 std::shared_ptr<Session> Runtime::forked_session() {
@@ -102,7 +122,7 @@ void Runtime::after_fork_in_child() noexcept {
   std::construct_at(&runtime.launch_mutex_);
   // Handles that the child has copies of keep theirs alive; a new call gets a new one.
   runtime.sessions_.clear();
-  runtime.session_.reset();
+  runtime.serving_.clear();
   runtime.mutex_.unlock();
 }
 

@@ -10,8 +10,9 @@
 
 namespace killable::core {
 
-/// The process's session, made at the first need and again after a loss or a fork(2), and
-/// its configuration. The library's only singleton. Thread-safe.
+/// The process's sessions and its configuration. A session is made at the first need, and
+/// again after a loss or a fork(2), or when the others have as many workers as a fork
+/// server can look after at full speed. The library's only singleton. Thread-safe.
 class Runtime {
  public:
   static Runtime& instance();
@@ -20,7 +21,7 @@ class Runtime {
   /// something kills them.
   static constexpr int kSessionAttempts = 4;
 
-  /// The current session; launches one if there is none. Throws StartError.
+  /// A session with room for a worker; launches one if there is none. Throws StartError.
   std::shared_ptr<Session> session();
   /// A session of its own for one call, by a fork of this process. Throws StartError.
   std::shared_ptr<Session> forked_session();
@@ -37,14 +38,14 @@ class Runtime {
   static void after_fork_in_parent() noexcept;
   static void after_fork_in_child() noexcept;
 
-  std::shared_ptr<Session> current();
+  std::shared_ptr<Session> find_session();
   std::shared_ptr<Session> remember(std::shared_ptr<Session> session);
 
   std::mutex launch_mutex_;  ///< One launch at a time. Taken before mutex_.
   std::mutex mutex_;
   Config config_;
-  std::shared_ptr<Session> session_;
-  std::vector<std::weak_ptr<Session>> sessions_;  ///< All that live, lost ones too.
+  std::vector<std::shared_ptr<Session>> serving_;  ///< Take calls: the first with room.
+  std::vector<std::weak_ptr<Session>> sessions_;   ///< All that live, lost ones too.
   std::vector<std::shared_ptr<Session>> locked_for_fork_;
 };
 

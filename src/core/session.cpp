@@ -84,6 +84,16 @@ bool Session::await_ended(wire::WorkerId worker, const os::Deadline& deadline) {
   });
 }
 
+std::size_t Session::workers() {
+  const Lock lock(mutex_);
+  return records_.size();
+}
+
+bool Session::is_unused() {
+  const Lock lock(mutex_);
+  return records_.size() == spares_.size();
+}
+
 std::optional<wire::Ended> Session::ended(wire::WorkerId worker) {
   const Lock lock(mutex_);
   if (!pumping_) receive();

@@ -91,6 +91,10 @@ class Session {
   void discard(HostWorker&& worker) noexcept;
 
   bool is_lost() const noexcept { return lost_; }
+  /// How many workers it has, spares and those that are not forgotten among them.
+  std::size_t workers();
+  /// Whether all of them are spares.
+  bool is_unused();
 
   /// Sends what the socket did not take before; false if some is left.
   bool flush() noexcept;
