@@ -292,11 +292,12 @@ void Pool::shutdown() {
 
 PoolStats Pool::stats() {
   const Lock lock(mutex_);
+  const std::size_t workers = places_taken();
   return {.queued = queue_.size(),
           .running = running_,
-          .workers = places_taken(),
+          .workers = workers,
           .completed = completed_,
-          .recycled = recycled_,
+          .recycled = recycled_ + (workers_.size() - workers),
           .wait_p50 = waits_.quantile(0.5),
           .wait_p99 = waits_.quantile(0.99),
           .run_p50 = runs_.quantile(0.5),

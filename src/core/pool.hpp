@@ -236,7 +236,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   os::Deadline refill_;                ///< and when to ask for new ones.
   std::vector<std::weak_ptr<const os::UniqueFd>> watchers_;  ///< Rung at each end.
   std::uint64_t completed_ = 0;
-  std::uint64_t recycled_ = 0;
+  std::uint64_t recycled_ = 0;  ///< Buried.
   Durations waits_;
   Durations runs_;
   std::chrono::nanoseconds recent_run_ =
