@@ -112,11 +112,11 @@ std::vector<double> kills(Placement placement, int count) {
 
 void register_calls() {
   add("call, spare ready", 200, with_spare, kPlacements);
-  add("call, no spare", 200, without_spare<StartMethod::fork_server>);
+  add("call, no spare", 200, without_spare<StartMethod::fork_server>, kPlacements);
   add("call, spawn", 20, without_spare<StartMethod::spawn>);
-  add("calls, 8 in flight", 2, saturated);
+  add("calls, 8 in flight", 2, saturated, kPlacements);
   add("kill(0ms) to Killed", 100, kills<0>, kPlacements);
-  add("kill(0ms) to Killed, 1 GB", 3, kills<std::size_t{1} << 30>);
+  add("kill(0ms) to Killed, 1 GB", 3, kills<std::size_t{1} << 30>, kPlacements);
 }
 
 }  // namespace killable::bench

@@ -119,7 +119,10 @@ std::vector<double> threads(Placement placement, int count) {
   return std::move(stopwatch).seconds();
 }
 
-std::vector<double> forks_to_first_instruction(Placement /*placement*/, int forks) {
+/// A child begins where its parent runs: for one that is pinned, both placements are the
+/// same.
+std::vector<double> forks_to_first_instruction(Placement placement, int forks) {
+  become_host(placement);
   Stopwatch stopwatch;
   const Shared<std::atomic<Clock::time_point>> entered;
   for (int i = 0; i < forks; ++i) {
@@ -133,8 +136,9 @@ std::vector<double> forks_to_first_instruction(Placement /*placement*/, int fork
 
 /// Time for each of 200 processes of which `in_flight` live at once.
 template <int in_flight>
-std::vector<double> forks_and_exits(Placement /*placement*/, int rows) {
+std::vector<double> forks_and_exits(Placement placement, int rows) {
   constexpr int kProcesses = 200;
+  become_host(placement);
   Stopwatch stopwatch;
   for (int row = 0; row < rows; ++row) {
     stopwatch.start();
@@ -262,9 +266,9 @@ void register_floors() {
   add("thread", 300, threads<Before::nothing>, kPlacements);
   add("thread, after a pause", 200, threads<Before::pause>, kPlacements);
   add("thread, amid calls", 200, threads<Before::call>, kPlacements);
-  add("fork to first instruction", 200, forks_to_first_instruction);
+  add("fork to first instruction", 200, forks_to_first_instruction, kPlacements);
   add("fork+exit+wait, 1 in flight", 2, forks_and_exits<1>);
-  add("fork+exit+wait, 8 in flight", 2, forks_and_exits<8>);
+  add("fork+exit+wait, 8 in flight", 2, forks_and_exits<8>, kPlacements);
   add("SIGKILL to pidfd, asleep", 100, sigkills_to_pidfd<false>, kPlacements);
   add("SIGKILL to pidfd, busy", 100, sigkills_to_pidfd<true>, kPlacements);
   add("eventfd round trip", 2000, eventfd_round_trips, kPlacements);

@@ -109,7 +109,8 @@ std::vector<double> crashes(Placement placement, int count) {
 }
 
 /// Into memory that is there.
-std::vector<double> two_copies(Placement /*placement*/, int count) {
+std::vector<double> two_copies(Placement placement, int count) {
+  become_host(placement);
   const Numbers numbers(kLarge, 0.5);
   Numbers there(numbers);
   Numbers back_again(numbers);
@@ -131,13 +132,13 @@ void register_pools() {
   add("pool call", 1000, small, kPlacements);
   add("pool, row of 1000, each", 3, row, kPlacements);
   add("pool, crash to next result", 30, crashes, kPlacements);
-  add("pool, 64 MB there and back", 5, there_and_back);
+  add("pool, 64 MB there and back", 5, there_and_back, kPlacements);
   add("pool, 64 MB result", 5, large_result);
-  add("pool, 64 MB as a view", 5, view<kLarge>);
-  add("pool, 64 KB as a view", 100, view<kSmall>);
-  add("pool, 64 MB as a SharedArray", 100, shared<kLarge>);
-  add("pool, 64 KB as a SharedArray", 100, shared<kSmall>);
-  add("64 MB copied twice", 5, two_copies);
+  add("pool, 64 MB as a view", 5, view<kLarge>, kPlacements);
+  add("pool, 64 KB as a view", 100, view<kSmall>, kPlacements);
+  add("pool, 64 MB as a SharedArray", 100, shared<kLarge>, kPlacements);
+  add("pool, 64 KB as a SharedArray", 100, shared<kSmall>, kPlacements);
+  add("64 MB copied twice", 5, two_copies, kPlacements);
 }
 
 }  // namespace killable::bench
