@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -261,6 +262,29 @@ TEST_F(Trees, AGrandchildThatHoldsStdoutDoesNotDelayJoin) {
 }
 
 // --- A worker that is traced by its own child cannot be reaped before that is gone -----
+
+/// A child of the fork server that is dead, and that nobody can reap: its tracer lives.
+TEST_F(Trees, WhatALiveWorkerTracesKeepsNoOtherCallWaiting) {
+  const std::string family = path("family");
+  std::filesystem::create_directory(family);
+  KillableThread tracer(
+      [](std::string directory, std::string ready) {
+        make_sibling(directory);
+        const pid_t sibling = await_family(directory, 1).front();
+        if (::ptrace(PTRACE_SEIZE, sibling, nullptr, nullptr) == 0) signal_file(ready);
+        sleep_for_ever();
+      },
+      family, path("ready"));
+  NothingIsLeft::start(tracer);
+  for (int i = 0; i < 2; ++i) {
+    KillableThread other([] { std::_Exit(3); });
+    other.start();
+    EXPECT_TRUE(ends_as(State::exited, other));
+  }
+  EXPECT_TRUE(tracer.is_alive());
+  tracer.kill(0ms);
+  EXPECT_TRUE(ends_killed(tracer));
+}
 
 class TracedByItsOwnChild : public Trees,
                             public ::testing::WithParamInterface<Daemonise> {

@@ -34,6 +34,10 @@ namespace killable::worker {
 namespace {
 
 using os::Fault;
+using namespace std::chrono_literals;
+
+/// Until the next look at what cannot be ended: it may be reaped by then.
+constexpr auto kLingerPause = 100ms;
 
 std::uint64_t nanoseconds_of(const timeval& time) noexcept {
   return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
@@ -77,7 +81,6 @@ class ForkServer {
   os::Pidfd guard_;
   os::UniqueFd sigchld_;
   DeathWatch deaths_;
-  os::OwnChildren children_;
   const FdLimit fd_limit_;
   Workers workers_;
   std::set<pid_t> pids_;                 ///< Of the workers that are not reaped yet.
@@ -86,7 +89,8 @@ class ForkServer {
   std::vector<wire::WorkerId> dead_;     ///< Reaped, but what they left may still live.
   /// When each ladder is due. An entry that its ladder no longer means is stale.
   std::set<std::pair<os::Clock::time_point, wire::WorkerId>> timers_;
-  bool strangers_left_ = false;  ///< What dead workers left behind is still dying.
+  Strangers strangers_;                              ///< What dead workers left behind,
+  Strangers::Left left_ = Strangers::Left::nothing;  ///< and how much of it there may be.
 };
 
 ForkServer::ForkServer(os::SeqPacket control, pid_t guard, const FdLimit& fd_limit)
@@ -194,7 +198,7 @@ void ForkServer::in_parent(const wire::Fork& request, pid_t child, os::UniqueFd 
     const int error = errno;
     // Not known as a worker, so it is a stranger: bury() sees to it.
     ::kill(child, SIGKILL);
-    strangers_left_ = true;
+    left_ = Strangers::Left::living;
     return fail_fork(request, error);
   }
   os::fault_point(Fault::fork_server_after_fork);
@@ -245,11 +249,11 @@ void ForkServer::run_timers() {
 }
 
 os::Deadline ForkServer::next_timer() const {
-  const os::Deadline strangers =
-      strangers_left_ ? os::Deadline::in(kRoundPause) : os::Deadline::never();
-  if (timers_.empty()) return strangers;
-  const os::Deadline timer = os::Deadline::at(timers_.begin()->first);
-  return std::min(timer, strangers);
+  os::Deadline next = os::Deadline::never();
+  if (left_ == Strangers::Left::living) next = os::Deadline::in(kRoundPause);
+  if (left_ == Strangers::Left::lingering) next = os::Deadline::in(kLingerPause);
+  if (timers_.empty()) return next;
+  return std::min(next, os::Deadline::at(timers_.begin()->first));
 }
 
 /// Each fork copies the descriptors of this process, so none is kept that is not needed:
@@ -272,7 +276,7 @@ void ForkServer::reap() {
   while (const auto id = deaths_.next()) ended_.push_back(*id);
   // Somebody else's death, or that of one who traced a worker: a stranger's.
   const auto count = std::erase_if(ended_, [this](auto id) { return reap(id); });
-  if (count == 0 || !ended_.empty()) strangers_left_ = true;
+  if (count == 0 || !ended_.empty()) left_ = Strangers::Left::living;
 }
 
 bool ForkServer::reap(wire::WorkerId id) {
@@ -287,13 +291,11 @@ bool ForkServer::reap(wire::WorkerId id) {
   return true;
 }
 
-/// Ends what dead workers left behind, and reports them once nothing of it is left.
+/// Ends what dead workers left behind, and reports them once nothing of it can run.
 void ForkServer::bury() {
-  if (dead_.empty() && !strangers_left_) return;
-  strangers_left_ = kill_strange_children(children_, [this](pid_t child) {
-                      return pids_.contains(child);
-                    }) != 0;
-  if (strangers_left_) return;
+  if (dead_.empty() && left_ == Strangers::Left::nothing) return;
+  left_ = strangers_.kill([this](pid_t child) { return pids_.contains(child); });
+  if (left_ == Strangers::Left::living) return;
   for (const wire::WorkerId id : dead_) {
     const auto worker = workers_.find(id);
     report(id, worker->second);

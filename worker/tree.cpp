@@ -19,16 +19,27 @@ namespace killable::worker {
 
 namespace {
 
-/// Whether `process` is a child of `parent`. The fields of the stat file that follow the
-/// name begin after its last ')': the name itself may hold anything. See proc(5).
-bool is_child_of(pid_t process, pid_t parent) {
-  const std::string stat =
+using namespace std::chrono_literals;
+
+/// Within this time whatever can notice a SIGKILL has done so.
+constexpr auto kPatience = 1s;
+
+/// See proc(5), /proc/pid/stat.
+struct Stat {
+  char state = 'X';  ///< As if it were gone.
+  pid_t parent = 0;
+};
+
+/// The fields that follow the name begin after its last ')': the name itself may hold
+/// anything.
+Stat stat_of(pid_t process) {
+  const std::string text =
       os::read_proc(os::open_proc("/proc/" + std::to_string(process) + "/stat"));
-  const std::size_t name_end = stat.rfind(')');
-  if (name_end == std::string::npos) return false;
-  int ppid = 0;
-  return std::sscanf(stat.c_str() + name_end + 1, " %*c %d", &ppid) == 1 &&
-         ppid == parent;
+  const std::size_t name_end = text.rfind(')');
+  Stat stat;
+  if (name_end != std::string::npos)
+    std::sscanf(text.c_str() + name_end + 1, " %c %d", &stat.state, &stat.parent);
+  return stat;
 }
 
 struct Descendant {
@@ -43,7 +54,8 @@ void append_children(pid_t parent, const std::vector<pid_t>& children,
                      std::deque<Descendant>& found) {
   for (const pid_t child : children) {
     os::Pidfd pidfd = os::Pidfd::open(child);
-    if (pidfd && is_child_of(child, parent)) found.push_back({child, std::move(pidfd)});
+    if (pidfd && stat_of(child).parent == parent)
+      found.push_back({child, std::move(pidfd)});
   }
 }
 
@@ -63,24 +75,34 @@ void kill_descendants(pid_t process) {
   kill_trees(std::move(found));
 }
 
-std::size_t kill_strange_children(const os::OwnChildren& children,
-                                  const std::function<bool(pid_t)>& is_ours) {
-  std::vector<pid_t> strangers = children.list();
+Strangers::Left Strangers::kill(const std::function<bool(pid_t)>& is_ours) {
+  std::vector<pid_t> strangers = children_.list();
   std::erase_if(strangers, is_ours);
+  std::erase_if(met_, [&](const auto& met) {
+    return std::ranges::find(strangers, met.first) == strangers.end();
+  });
+  for (const pid_t stranger : strangers) met_.try_emplace(stranger, os::Clock::now());
+  if (strangers.empty()) return Left::nothing;
   // Those that are dead by now count: what they have left came here after the list was
   // made.
-  const std::size_t count = strangers.size();
+  const bool all_linger = std::ranges::all_of(
+      strangers, [this](pid_t stranger) { return lingers(stranger); });
   std::erase_if(strangers, [](pid_t child) { return reap_child(child).has_value(); });
-  if (strangers.empty()) return count;
   std::deque<Descendant> found;
   append_children(::getpid(), strangers, found);
   kill_trees(std::move(found));
-  return count;
+  return all_linger ? Left::lingering : Left::living;
+}
+
+bool Strangers::lingers(pid_t child) const {
+  if (os::Clock::now() - met_.at(child) < kPatience) return false;
+  const char state = stat_of(child).state;
+  return state == 'D' || state == 'Z';
 }
 
 void kill_all_descendants() {
-  const os::OwnChildren children;
-  while (kill_strange_children(children, [](pid_t) { return false; }) != 0)
+  Strangers strangers;
+  while (strangers.kill([](pid_t) { return false; }) == Strangers::Left::living)
     os::poll_until({}, os::Deadline::in(kRoundPause));
 }
 

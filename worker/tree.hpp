@@ -4,9 +4,10 @@
 
 #include <chrono>
 #include <functional>
-#include <vector>
+#include <map>
 
 #include "os/children.hpp"
+#include "os/deadline.hpp"
 
 /// Ends processes that do not want to end: all descendants of a process, whatever
 /// sessions they made and signals they ignore.
@@ -23,14 +24,28 @@ inline constexpr std::chrono::milliseconds kRoundPause{1};
 /// One round: SIGKILLs every descendant of `process`.
 void kill_descendants(pid_t process);
 
-/// One round over the children of the calling process that `is_ours` does not claim:
-/// reaps those that have ended, and SIGKILLs the others with their descendants. Returns
-/// how many there were of both: only none means that nothing is left.
-std::size_t kill_strange_children(const os::OwnChildren& children,
-                                  const std::function<bool(pid_t)>& is_ours);
+/// The children of the calling process, which has one thread, that nobody claims.
+class Strangers {
+ public:
+  /// What a round has met: living ones, the dead of this round, which may have left some,
+  /// among them. Lingering is what runs no more code of its own and can neither be ended
+  /// nor reaped: it sleeps in the kernel and has had SIGKILL for a second, or is dead and
+  /// traced by a process that is none of ours. To wait for that could take for ever.
+  enum class Left { nothing, lingering, living };
+
+  /// One round: reaps those that have ended, and SIGKILLs the others, all but those that
+  /// `is_ours` claims, with their descendants.
+  Left kill(const std::function<bool(pid_t)>& is_ours);
+
+ private:
+  bool lingers(pid_t child) const;
+
+  os::OwnChildren children_;
+  std::map<pid_t, os::Clock::time_point> met_;  ///< When they were met first.
+};
 
 /// Kills and reaps every descendant of the calling process, a subreaper. Blocks until
-/// none is left.
+/// none is left, or only what lingers.
 void kill_all_descendants();
 
 }  // namespace killable::worker

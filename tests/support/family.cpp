@@ -92,6 +92,7 @@ void make_sibling(const std::string& directory) {
   if (::syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr) !=
       0)
     return;
+  ::prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);  // As in make_tracer().
   ::setsid();
   ignore_every_signal();
   announce(directory);
