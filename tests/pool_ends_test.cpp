@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/announce.hpp"
 #include "support/child_host.hpp"
 #include "support/ends.hpp"
 #include "support/eventually.hpp"
@@ -35,17 +36,6 @@ using namespace std::chrono_literals;
 class PoolEnds : public NothingIsLeft {};
 
 int twice(int n) { return 2 * n; }
-
-pid_t announce_and_spin(const std::string& file) {
-  signal_file(file, std::to_string(::getpid()));
-  compute_for_ever();
-}
-
-pid_t announce_and_wait(const std::string& file, const std::string& go) {
-  signal_file(file, std::to_string(::getpid()));
-  await_file(go);
-  return ::getpid();
-}
 
 TEST_F(PoolEnds, AStopRequestReachesTheTokenOfThatCallAlone) {
   ProcessPool pool({.workers = 1});

@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 
+#include "support/announce.hpp"
 #include "support/ends.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
@@ -24,20 +25,35 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class PoolKill : public NothingIsLeft {};
+class PoolKill : public NothingIsLeft {
+ protected:
+  /// Kills calls while the fork server is stopped, until getResult() of one throws all
+  /// the same: it need not, if the worker is gone so fast that only the fork server knows
+  /// what it has left. Looks at each before the fork server goes on, and after its end.
+  template <class Look, class Check>
+  void expect_an_early_end(ProcessPool& pool, Look look, Check check) {
+    bool was_early = false;
+    for (int attempt = 0; attempt < 100 && !was_early; ++attempt) {
+      const std::string running = path("running" + std::to_string(attempt));
+      auto victim = pool.submit(announce_and_spin, running);
+      const pid_t worker = await_pid(running);
+      std::future<void> result;
+      {
+        const StoppedSession stopped(the_session());
+        victim.kill(0ms);
+        result = std::async(std::launch::async,
+                            [&] { EXPECT_THROW(victim.getResult(), Killed); });
+        was_early = result.wait_for(100ms) == std::future_status::ready;
+        look(victim, was_early);
+      }
+      EXPECT_TRUE(ends_killed(victim));
+      check(victim, worker);
+    }
+    EXPECT_TRUE(was_early);
+  }
+};
 
 int twice(int n) { return 2 * n; }
-
-pid_t announce_and_spin(const std::string& file) {
-  signal_file(file, std::to_string(::getpid()));
-  compute_for_ever();
-}
-
-pid_t announce_and_wait(const std::string& file, const std::string& go) {
-  signal_file(file, std::to_string(::getpid()));
-  await_file(go);
-  return ::getpid();
-}
 
 TEST_F(PoolKill, AKillCostsTheOneCallAndItsWorkerIsReplaced) {
   ProcessPool pool({.workers = 1});
@@ -146,42 +162,24 @@ TEST_F(PoolKill, KillsAtRandomMomentsHitNoOtherCall) {
 
 // --- Without a grace period ---
 
-/// Whether getResult() of a call that was killed throws within a moment: it need not, if
-/// the worker is gone so fast that only the fork server knows what it has left.
-std::future_status await_killed(std::future<void>& result, KillableThread<pid_t>& call) {
-  result =
-      std::async(std::launch::async, [&] { EXPECT_THROW(call.getResult(), Killed); });
-  return result.wait_for(100ms);
-}
-
 TEST_F(PoolKill, WithoutAGracePeriodNeedsNoForkServer) {
   ProcessPool pool({.workers = 1});
-  bool was_early = false;
-  for (int attempt = 0; attempt < 100 && !was_early; ++attempt) {
-    const std::string running = path("running" + std::to_string(attempt));
-    auto victim = pool.submit(announce_and_spin, running);
-    const pid_t worker = await_pid(running);
-    const std::uint64_t completed = pool.stats().completed;
-    std::future<void> result;
-    {
-      const StoppedSession stopped(the_session());
-      victim.kill(0ms);
-      was_early = await_killed(result, victim) == std::future_status::ready;
-      EXPECT_EQ(victim.state(), was_early ? State::killed : State::running);
-      if (was_early) {
-        EXPECT_EQ(wait_any(std::span(&victim, 1)), 0u);
-        EXPECT_FALSE(victim.request_stop());
-        EXPECT_EQ(pool.stats().running, 0u);
-        EXPECT_EQ(pool.stats().completed, completed + 1);
-      }
-      EXPECT_FALSE(victim.join(0ms));
+  std::uint64_t killed = 0;
+  const auto look = [&](KillableThread<pid_t>& call, bool was_early) {
+    EXPECT_EQ(call.state(), was_early ? State::killed : State::running);
+    if (was_early) {
+      EXPECT_EQ(wait_any(std::span(&call, 1)), 0u);
+      EXPECT_FALSE(call.request_stop());
+      EXPECT_EQ(pool.stats().running, 0u);
+      EXPECT_EQ(pool.stats().completed, killed + 1);
     }
-    EXPECT_TRUE(ends_killed(victim));
-    EXPECT_EQ(victim.report().pid, worker);
-    EXPECT_GT(victim.report().max_rss_bytes, 0u);
-    EXPECT_EQ(pool.stats().completed, completed + 1);
-  }
-  EXPECT_TRUE(was_early);
+    EXPECT_FALSE(call.join(0ms));
+  };
+  expect_an_early_end(pool, look, [&](const KillableThread<pid_t>& call, pid_t worker) {
+    EXPECT_EQ(call.report().pid, worker);
+    EXPECT_GT(call.report().max_rss_bytes, 0u);
+    EXPECT_EQ(pool.stats().completed, ++killed);
+  });
 }
 
 TEST_F(PoolKill, WithoutAGracePeriodWakesEveryThreadThatWaitsForTheResult) {
@@ -208,22 +206,12 @@ TEST_F(PoolKill, ThePlaceOfADeadWorkerIsFreeBeforeItIsReaped) {
 
 TEST_F(PoolKill, ALostSessionLeavesACallThatWasKilledKilled) {
   ProcessPool pool({.workers = 1});
-  bool was_early = false;
-  for (int attempt = 0; attempt < 100 && !was_early; ++attempt) {
-    const std::string running = path("running" + std::to_string(attempt));
-    auto victim = pool.submit(announce_and_spin, running);
-    await_pid(running);
-    std::future<void> result;
-    {
-      const StoppedSession stopped(the_session());
-      victim.kill(0ms);
-      was_early = await_killed(result, victim) == std::future_status::ready;
-      if (was_early) end_process(the_session().fork_server);
-    }
-    EXPECT_TRUE(ends_killed(victim));
-    EXPECT_EQ(victim.report().state, State::killed);
-  }
-  EXPECT_TRUE(was_early);
+  const auto lose = [](KillableThread<pid_t>&, bool was_early) {
+    if (was_early) end_process(the_session().fork_server);
+  };
+  expect_an_early_end(pool, lose, [](const KillableThread<pid_t>& call, pid_t) {
+    EXPECT_EQ(call.report().state, State::killed);
+  });
 }
 
 }  // namespace
