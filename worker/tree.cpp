@@ -78,10 +78,7 @@ void kill_descendants(pid_t process) {
 Strangers::Left Strangers::kill(const std::function<bool(pid_t)>& is_ours) {
   std::vector<pid_t> strangers = children_.list();
   std::erase_if(strangers, is_ours);
-  std::erase_if(met_, [&](const auto& met) {
-    return std::ranges::find(strangers, met.first) == strangers.end();
-  });
-  for (const pid_t stranger : strangers) met_.try_emplace(stranger, os::Clock::now());
+  meet(strangers);
   if (strangers.empty()) return Left::nothing;
   // Those that are dead by now count: what they have left came here after the list was
   // made.
@@ -94,10 +91,20 @@ Strangers::Left Strangers::kill(const std::function<bool(pid_t)>& is_ours) {
   return all_linger ? Left::lingering : Left::living;
 }
 
+void Strangers::meet(const std::vector<pid_t>& strangers) {
+  const os::Clock::time_point now = os::Clock::now();
+  std::map<pid_t, os::Clock::time_point> met;
+  for (const pid_t stranger : strangers) {
+    const auto known = met_.find(stranger);
+    met.emplace(stranger, known == met_.end() ? now : known->second);
+  }
+  met_ = std::move(met);
+}
+
 bool Strangers::lingers(pid_t child) const {
   if (os::Clock::now() - met_.at(child) < kPatience) return false;
   const char state = stat_of(child).state;
-  return state == 'D' || state == 'Z';
+  return (state == 'D' || state == 'Z') && os::children_of(child).empty();
 }
 
 void kill_all_descendants() {

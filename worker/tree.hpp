@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <vector>
 
 #include "os/children.hpp"
 #include "os/deadline.hpp"
@@ -28,9 +29,10 @@ void kill_descendants(pid_t process);
 class Strangers {
  public:
   /// What a round has met: living ones, the dead of this round, which may have left some,
-  /// among them. Lingering is what runs no more code of its own and can neither be ended
-  /// nor reaped: it sleeps in the kernel and has had SIGKILL for a second, or is dead and
-  /// traced by a process that is none of ours. To wait for that could take for ever.
+  /// among them. Lingering is what runs no more code of its own, has no children, and can
+  /// neither be ended nor reaped: it sleeps in the kernel and has had SIGKILL for a
+  /// second, or is dead and traced by somebody who lives on. To wait for that could take
+  /// for ever.
   enum class Left { nothing, lingering, living };
 
   /// One round: reaps those that have ended, and SIGKILLs the others, all but those that
@@ -38,6 +40,7 @@ class Strangers {
   Left kill(const std::function<bool(pid_t)>& is_ours);
 
  private:
+  void meet(const std::vector<pid_t>& strangers);
   bool lingers(pid_t child) const;
 
   os::OwnChildren children_;
