@@ -33,6 +33,13 @@ void nothing() {}
 
 const Change kChanges[] = {
     {"ASignalHandler", [] { ::signal(SIGUSR1, [](int) {}); }},
+    {"AHandlerForSigsys", [] { ::signal(SIGSYS, [](int) {}); }},
+    {"ASignalStack",
+     [] {
+       static char memory[1 << 16];
+       const stack_t stack{.ss_sp = memory, .ss_flags = 0, .ss_size = sizeof memory};
+       ::sigaltstack(&stack, nullptr);
+     }},
     {"AnIgnoredSignal", [] { ::signal(SIGPIPE, SIG_IGN); }},
     {"AHandlerForSigterm", [] { ::signal(SIGTERM, [](int) {}); }},
     {"ABlockedSignal", block_every_signal},

@@ -8,13 +8,20 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <string_view>
 
 #include "wire/exec_format.hpp"
+#include "worker/interruption.hpp"
+#include "worker/syscall_watch.hpp"
 
 namespace killable::worker {
 
 namespace {
+
+/// What the kernel knows of a sigset_t: a bit for each signal. The rest of what
+/// sigaction(2) returns is undefined.
+constexpr std::size_t kMaskBytes = (NSIG - 1) / 8;
 
 /// The text of /proc/self/status: one system call tells of the signals what it would take
 /// one for each of 64 to ask. See proc(5).
@@ -92,6 +99,13 @@ bool has_alarm() noexcept {
   return alarm.it_value.tv_sec != 0 || alarm.it_value.tv_usec != 0;
 }
 
+/// On which signals are handled, see sigaltstack(2): the memory may be its call's own.
+stack_t signal_stack() noexcept {
+  stack_t stack{};
+  ::sigaltstack(nullptr, &stack);
+  return stack;
+}
+
 struct stat working_directory() noexcept {
   struct stat directory {};
   ::fstatat(AT_FDCWD, "", &directory, AT_EMPTY_PATH);
@@ -100,9 +114,12 @@ struct stat working_directory() noexcept {
 
 }  // namespace
 
-CleanState::CleanState(int own_threads)
-    : threads_(0),
+CleanState::CleanState()
+    : is_watched_(syscall_watch::install()),
+      handlers_(handlers()),
+      threads_(0),
       has_children_(has_children()),
+      signal_stack_(signal_stack()),
       environment_(environment()),
       directory_(working_directory()) {
   const int status = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC);
@@ -112,16 +129,63 @@ CleanState::CleanState(int own_threads)
   }
   const Status now;
   status_ = essence_of(now);
-  threads_ = now.threads() - own_threads;
+  threads_ = now.threads() - interruption::own_threads();
+  is_watched_ = is_watched_ && can_be_watched();
 }
 
-bool CleanState::still_holds(int own_threads) const noexcept {
+/// What another thread of the initializer's does, nobody watches.
+bool CleanState::can_be_watched() const noexcept {
+  sigset_t blocked;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+  return threads_ == 1 && ::sigismember(&blocked, SIGSYS) == 0 &&
+         std::ranges::none_of(handlers_, [](const Handler& handler) {
+           return handler.signal != SIGSYS &&
+                  ::sigismember(&handler.action.sa_mask, SIGSYS) == 1;
+         });
+}
+
+void CleanState::begin_call() noexcept {
+  if (is_watched_) syscall_watch::begin();
+}
+
+bool CleanState::still_holds() noexcept {
+  const bool made_no_system_call = is_watched_ && syscall_watch::end();
+  return is_environment(environment_) && (made_no_system_call || kernel_state_holds());
+}
+
+bool CleanState::kernel_state_holds() const noexcept {
   const Status status;
   const struct stat directory = working_directory();
-  return !status_.empty() && is_essence(status, status_) &&
-         status.threads() == threads_ + own_threads && has_children() == has_children_ &&
-         !has_alarm() && is_environment(environment_) &&
-         directory.st_ino == directory_.st_ino && directory.st_dev == directory_.st_dev;
+  const stack_t stack = signal_stack();
+  return !status_.empty() && is_essence(status, status_) && handlers_hold() &&
+         status.threads() == threads_ + interruption::own_threads() &&
+         has_children() == has_children_ && !has_alarm() &&
+         stack.ss_sp == signal_stack_.ss_sp && stack.ss_size == signal_stack_.ss_size &&
+         stack.ss_flags == signal_stack_.ss_flags &&
+         directory.st_ino == directory_.st_ino && directory.st_dev == directory_.st_dev &&
+         (!is_watched_ || syscall_watch::renew());
+}
+
+std::vector<CleanState::Handler> CleanState::handlers() {
+  std::vector<Handler> handlers;
+  for (int signal = 1; signal < NSIG; ++signal) {
+    Handler handler{.signal = signal, .action = {}};
+    if (::sigaction(signal, nullptr, &handler.action) == 0 &&
+        handler.action.sa_handler != SIG_DFL && handler.action.sa_handler != SIG_IGN)
+      handlers.push_back(handler);
+  }
+  return handlers;
+}
+
+/// That no others came, the status tells.
+bool CleanState::handlers_hold() const noexcept {
+  return std::ranges::all_of(handlers_, [](const Handler& handler) {
+    struct sigaction now {};
+    return ::sigaction(handler.signal, nullptr, &now) == 0 &&
+           now.sa_handler == handler.action.sa_handler &&
+           now.sa_flags == handler.action.sa_flags &&
+           std::memcmp(&now.sa_mask, &handler.action.sa_mask, kMaskBytes) == 0;
+  });
 }
 
 }  // namespace killable::worker

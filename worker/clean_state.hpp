@@ -1,5 +1,6 @@
 #pragma once
 
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -16,17 +17,33 @@ namespace killable::worker {
 /// Memory is not looked at: what a function leaves in globals, the next one finds.
 class CleanState {
  public:
-  /// Remembers how this process is, `own_threads` of the worker itself not counted. Needs
-  /// a descriptor for as long as it lives, at wire::kStatusFd.
-  explicit CleanState(int own_threads);
+  /// Remembers how this process is, its own threads not counted. Needs a descriptor for
+  /// as long as it lives, at wire::kStatusFd.
+  CleanState();
 
-  /// Whether it is so still.
-  bool still_holds(int own_threads) const noexcept;
+  /// A call begins, of this thread.
+  void begin_call() noexcept;
+
+  /// The call has ended. Whether all is so still.
+  bool still_holds() noexcept;
 
  private:
+  struct Handler {
+    int signal;
+    struct sigaction action;
+  };
+
+  static std::vector<Handler> handlers();
+  bool handlers_hold() const noexcept;
+  bool kernel_state_holds() const noexcept;
+  bool can_be_watched() const noexcept;
+
+  bool is_watched_;  ///< By the syscall_watch.
+  std::vector<Handler> handlers_;
   std::string status_;
   int threads_;
   bool has_children_;
+  stack_t signal_stack_;
   std::vector<const char*> environment_;
   struct stat directory_;
 };

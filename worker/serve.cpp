@@ -166,10 +166,10 @@ void Service::commit(wire::ResultKind kind, const detail::Sink& sink) {
   os::fault_point(Fault::worker_before_commit);
   const std::uint64_t arrays_begin = space_.arrays_begin();
   // Who holds an array of the slot keeps that memory from the next call.
-  worker_.is_clean = !space_.has_arrays() && worker_.clean_state &&
-                     interruption::is_installed() &&
-                     (afterwards_ == wire::Afterwards::wait ||
-                      worker_.clean_state->still_holds(interruption::own_threads()));
+  worker_.is_clean =
+      !space_.has_arrays() && worker_.clean_state &&
+      (afterwards_ == wire::Afterwards::wait ? interruption::is_installed()
+                                             : worker_.clean_state->still_holds());
   worker_.slot.commit({.worker = worker_.id,
                        .number = number_,
                        .kind = kind,
@@ -213,7 +213,7 @@ void begin(Worker& worker, const channel::WorkerInbox::Call& call) {
   ::close(wire::kInboxFd);
   const bool is_only = call.afterwards == wire::Afterwards::exit;
   set_title(is_only ? call.name : "killable-worker", call.name);
-  if (!is_only) worker.clean_state.emplace(interruption::own_threads());
+  if (!is_only) worker.clean_state.emplace();
 }
 
 void serve_one(Worker& worker, wire::CallNumber number,
@@ -228,6 +228,7 @@ void serve_one(Worker& worker, wire::CallNumber number,
   // The last one need not leave anything as it was.
   if (call.afterwards == wire::Afterwards::exit) worker.clean_state.reset();
   interruption::begin_call();
+  if (worker.clean_state) worker.clean_state->begin_call();
   Service(worker, number, call, *space, *memory).run();
   flush_standard_streams();
   // Not through destructors: they would have to outlive the function's own threads, and
@@ -236,7 +237,7 @@ void serve_one(Worker& worker, wire::CallNumber number,
   worker.reach = space->reach();
   interruption::end_call();
   if (call.afterwards == wire::Afterwards::wait)
-    worker.clean_state.emplace(interruption::own_threads());
+    worker.clean_state.emplace();
 }
 
 /// Blocks until call `number` is there to be run, and the room for its result.
