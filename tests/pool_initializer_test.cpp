@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -127,6 +128,32 @@ TEST_F(PoolInitializer, KillAllDuringInitializersIsNoFailureOfTheirs) {
   ASSERT_TRUE(eventually([&] { return pool.stats().recycled == 3; }));
   signal_file(path("go"));
   EXPECT_EQ(pool.submit(twice, 21).getResult(), 42);
+}
+
+TEST_F(PoolInitializer, ASharedArrayOfTheInitializersIsThereForItsCalls) {
+  static SharedArray<int> table;
+  ProcessPool pool({.workers = 1, .initializer = Initializer([] {
+                      table = SharedArray<int>(3);
+                      table[1] = 41;
+                    })});
+  const auto look_up = [] { return std::pair(++table[1], ::getpid()); };
+  auto first = pool.submit(look_up);
+  ASSERT_TRUE(ends(first));
+  EXPECT_EQ(first.getResult().first, 42);
+  EXPECT_EQ(pool.submit(look_up).getResult(), std::pair(43, first.getResult().second));
+}
+
+TEST_F(PoolInitializer, ItsCallsCanBeKilledThoughTheInitializerIgnoresSigterm) {
+  ProcessPool pool(
+      {.workers = 1, .initializer = Initializer([] { ::signal(SIGTERM, SIG_IGN); })});
+  const auto is_ignored = [] { return ::signal(SIGTERM, SIG_IGN) == SIG_IGN; };
+  auto first = pool.submit(is_ignored);
+  ASSERT_TRUE(ends(first));
+  EXPECT_TRUE(first.getResult());
+  auto endless = pool.submit(compute_for_ever);
+  endless.kill(std::chrono::milliseconds(1));
+  EXPECT_THROW(endless.getResult(), Killed);
+  EXPECT_TRUE(pool.submit(is_ignored).getResult());
 }
 
 /// Its calls end promptly and as the initializer did, and no more workers are made.

@@ -157,11 +157,6 @@ void install() noexcept {
   ::sigaction(SIGTERM, &action, nullptr);
 }
 
-bool is_installed() noexcept {
-  struct sigaction action {};
-  return ::sigaction(SIGTERM, nullptr, &action) == 0 && action.sa_handler == on_sigterm;
-}
-
 void begin_call() {
   delete stop_source.exchange(nullptr);
   phase.store(Phase::idle);

@@ -38,9 +38,6 @@ void end_call() noexcept;
 /// there is no descriptor or thread for it, and leaves the call as it was.
 std::stop_token stop_token();
 
-/// Whether SIGTERM is handled as install() has set it up.
-bool is_installed() noexcept;
-
 /// How many threads were made here for good.
 int own_threads() noexcept;
 

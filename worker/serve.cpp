@@ -111,6 +111,8 @@ Service::Service(Worker& worker, wire::CallNumber number,
   call_.end_unwound = [](void*) { interruption::end_unwound(); };
   call_.stop_token = [](void*) { return interruption::stop_token(); };
   call_.memory_context = &space;
+  // What an initializer makes stays with the process, and its calls need the slot.
+  if (afterwards_ == wire::Afterwards::wait) return;
   call_.make_memory = [](void* context, std::uint64_t bytes) {
     return static_cast<SlotSpace*>(context)->make_array(bytes);
   };
@@ -168,8 +170,7 @@ void Service::commit(wire::ResultKind kind, const detail::Sink& sink) {
   // Who holds an array of the slot keeps that memory from the next call.
   worker_.is_clean =
       !space_.has_arrays() && worker_.clean_state &&
-      (afterwards_ == wire::Afterwards::wait ? interruption::is_installed()
-                                             : worker_.clean_state->still_holds());
+      (afterwards_ == wire::Afterwards::wait || worker_.clean_state->still_holds());
   worker_.slot.commit({.worker = worker_.id,
                        .number = number_,
                        .kind = kind,

@@ -196,7 +196,7 @@ detail::MemoryRef WorkerMemory::refer_to(const detail::MemoryPtr& memory) {
   if (const auto offset = space_.keep(*memory))
     return {.kind = Kind::in_slot, .at = *offset};
   throw CodecError(
-      "cannot return a SharedArray that this worker neither made nor was passed");
+      "cannot return a SharedArray that this call neither made nor was passed");
 }
 
 detail::MemoryPtr WorkerMemory::resolve(const detail::MemoryRef& ref,
