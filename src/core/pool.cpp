@@ -72,17 +72,17 @@ std::shared_ptr<Call> Pool::submit(detail::CallRequest request) {
   }
   auto call = std::make_shared<PoolCall>(std::move(request), shared_from_this());
   call->check_function_is_reachable();
-  const Lock lock(mutex_);
-  enqueue(*call);
+  Lock lock(mutex_);
+  enqueue(lock, *call);
   return call;
 }
 
-void Pool::enqueue(PoolCall& call) {
+void Pool::enqueue(Lock& lock, PoolCall& call) {
   if (is_shut_) throw std::logic_error("cannot submit to a pool that was shut down");
   if (broken_) return resolve(call, *broken_);
   require_room();
   queue_.push(call);
-  if (find_worker_for(call)) return;
+  if (find_worker_for(lock, call)) return;
   if (!thread_.joinable()) {
     // The host's signals are none of its business.
     const os::BlockedSignals quiet;
@@ -114,16 +114,16 @@ PoolCall& Pool::begin(PoolCall& call) {
   return call;
 }
 
-bool Pool::find_worker_for(PoolCall& call) {
+bool Pool::find_worker_for(Lock& lock, PoolCall& call) {
   if (queue_.size() > 1 || call.needs_own_worker(options_.call)) return false;
   if (PoolWorker* const idle = idle_worker()) {
-    give(*idle, begin_first());
+    give(lock, *idle, begin_first());
     return true;
   }
   // One may have ended its call without anybody having looked; it takes what is queued.
   for (const auto& worker : workers_)
-    if (worker->phase == Phase::busy && !worker->is_led && collect(*worker) &&
-        call.phase_ != PoolCall::Phase::queued)
+    if (worker->phase == Phase::busy && !worker->is_led && !worker->has_long_result() &&
+        collect(*worker) && call.phase_ != PoolCall::Phase::queued)
       return true;
   return false;
 }
@@ -140,8 +140,10 @@ void Pool::make_idle(PoolWorker& worker) {
   idle_.push_back(&worker);
   if (is_shut_) wake();  // It is to be dismissed, if nothing is queued.
   if (queue_.empty()) return;
-  if (!queue_.first().needs_own_worker(options_.call)) return give_next(worker);
-  wake();  // It has to make room for a worker of another kind.
+  const PoolCall& first = queue_.first();
+  if (!first.needs_own_worker(options_.call) && !first.has_long_arguments())
+    return give_next(worker);
+  wake();  // It has to make room for a worker of another kind, or to copy for a while.
 }
 
 // --- From a result to the next call ---
@@ -154,7 +156,25 @@ bool Pool::collect(PoolWorker& worker) {
   return true;
 }
 
+bool Pool::collect(Lock& lock, PoolWorker& worker) {
+  if (worker.has_long_result()) copy_long_result(lock, worker);
+  const bool is_collected = collect(worker);
+  worker.copied_result.reset();  // There may have been another reason to end the call.
+  return is_collected;
+}
+
+void Pool::copy_long_result(Lock& lock, PoolWorker& worker) try {
+  const wire::CallNumber number = worker.number();
+  channel::HostSlot& slot = *worker.host.slot;
+  const auto result = slot.result(number, slot.committed(worker.host.id, number).value());
+  const Copying copying(*this, lock, worker);
+  worker.copied_result = copy_of(result.bytes);
+} catch (const std::exception&) {
+  // collect() will find the same, and what to do about it.
+}
+
 bool Pool::collect_one(PoolWorker& worker) {
+  if (worker.is_copying) return false;
   std::optional<Result> result = take_result(worker);
   if (!result) return false;
   PoolOutcome& outcome = result->outcome;
@@ -185,7 +205,9 @@ std::optional<Pool::Result> Pool::take_result(PoolWorker& worker) try {
   if (!committed) return std::nullopt;
   const State state = call->state_of(*committed);
   const auto [bytes, arrays] = slot.result(number, *committed);
-  PoolOutcome outcome{.state = state, .bytes = copy_of(bytes), .arrays = arrays};
+  auto copied = std::exchange(worker.copied_result, nullptr);
+  if (!copied) copied = copy_of(bytes);
+  PoolOutcome outcome{.state = state, .bytes = std::move(copied), .arrays = arrays};
   if (worker.note_memory(std::max(bytes.size(), call->request().arguments->size())))
     wake();
   // What lies in the slot is the call's, as long as anybody holds it.

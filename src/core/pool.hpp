@@ -71,11 +71,16 @@ class Pool : public std::enable_shared_from_this<Pool> {
     bool is_clean;  ///< The worker can go on.
   };
 
+  /// Lets go of the lock while much is copied to or from a worker, for which is_copying
+  /// keeps all others away from it.
+  class Copying;
+
   // All of these run under the lock, but for serve(), which takes it. Those that are
   // given the Lock let go of it for a while. What is still there when they have it again:
   //
   // - A worker that the caller leads. Only the pool's thread removes workers, and none
   //   that is led.
+  // - The calls of a worker that is_copying: none of them ends.
   // - A call of a handle, if it was not done: the handle's destructor waits for that.
   //   Once it is done, it may be destroyed as soon as the lock is free.
   // - An initializer's call, as long as its worker.
@@ -87,14 +92,14 @@ class Pool : public std::enable_shared_from_this<Pool> {
   // From submit() to a worker, and from a result to the next call: pool.cpp.
 
   /// Gives the call to a worker, or to the queue. Throws as submit() does.
-  void enqueue(PoolCall& call);
+  void enqueue(Lock& lock, PoolCall& call);
   /// Throws QueueFull.
   void require_room() const;
   /// Takes the first call out of the queue: it runs from now on.
   PoolCall& begin_first();
   PoolCall& begin(PoolCall& call);
   /// Whether a worker has it now. Requires: it is the last of the queue.
-  bool find_worker_for(PoolCall& call);
+  bool find_worker_for(Lock& lock, PoolCall& call);
   /// One that has kept quiet; the others are retired. Null: there is none.
   PoolWorker* idle_worker();
   /// The worker has no call: it gets what is queued, or rests.
@@ -102,6 +107,10 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// Takes in the results of a busy worker, and gives it its next calls. False: there is
   /// no result yet.
   bool collect(PoolWorker& worker);
+  /// The same; a long result is copied without the lock.
+  bool collect(Lock& lock, PoolWorker& worker);
+  /// Ahead of collect(). Requires: has_long_result().
+  void copy_long_result(Lock& lock, PoolWorker& worker);
   /// The first of them alone, and gives it nothing.
   bool collect_one(PoolWorker& worker);
   /// Of the call that it runs. Empty: there is none yet, or it broke the protocol.
@@ -133,7 +142,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline);
   /// collect() of a worker that has rung. One that does so again and again without a
   /// result breaks the protocol.
-  bool hear(PoolWorker& worker);
+  bool hear(Lock& lock, PoolWorker& worker);
   void end_locked(PoolCall& call, wire::EndMode mode,
                   std::chrono::nanoseconds grace) noexcept;
   /// Ends the worker of a running call, or puts the call back into the queue if the
@@ -145,6 +154,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   /// One call, with what belongs to it beside its arguments.
   void give(PoolWorker& worker, PoolCall& call);
+  /// The same; long arguments are copied without the lock.
+  void give(Lock& lock, PoolWorker& worker, PoolCall& call);
   /// The first calls of the queue, one at least.
   void give_next(PoolWorker& worker);
   /// Lets the worker start what it was given.
@@ -155,8 +166,12 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// False: it cannot be, and the call has ended; so does the worker, which may have got
   /// some of it.
   bool hand_over_memory(PoolWorker& worker, PoolCall& call);
-  /// The worker does not see it before its inbox is published.
+  /// The call is the worker's. What is to be written into its inbox.
+  channel::OutgoingCall assign(PoolWorker& worker, PoolCall& call);
+  /// And it is written; the worker does not see it before its inbox is published.
   void add(PoolWorker& worker, PoolCall& call);
+  /// All is written: the worker can start the call, and others can see to it.
+  void launch(PoolWorker& worker, PoolCall& call);
   /// How many calls a worker is to have: each its share of the queue, if all are tiny.
   std::size_t row_length() const noexcept;
   /// Whether the call can wait behind those that the worker has.
@@ -180,7 +195,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void take_turn(Lock& lock);
   bool has_work() const noexcept;
   /// Sees to one worker, as far as nobody else does.
-  void tend(PoolWorker& worker);
+  void tend(Lock& lock, PoolWorker& worker);
   /// No call will come for this worker.
   void dismiss(PoolWorker& worker);
   /// The worker is gone, and nothing of its tree is left. Without `ended`, so is the
@@ -199,7 +214,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void make_worker(Lock& lock);
   /// For this call alone, which runs but has no worker yet.
   void make_own_worker(Lock& lock, PoolCall& call);
-  void adopt(std::unique_ptr<PoolWorker> made);
+  void adopt(Lock& lock, std::unique_ptr<PoolWorker> made);
   PoolWorker& add_worker(std::unique_ptr<PoolWorker> made);
   /// Another attempt comes later; if there are no workers to wait for, a call fails.
   void fail_to_make_worker(const std::system_error& error);
@@ -243,6 +258,27 @@ class Pool : public std::enable_shared_from_this<Pool> {
       std::chrono::milliseconds(1);  ///< A sliding mean.
   bool watches_rows_ = false;        ///< The thread wakes by itself to look for a stall.
   std::thread thread_;
+};
+
+class Pool::Copying {
+ public:
+  Copying(Pool& pool, Lock& lock, PoolWorker& worker)
+      : pool_(pool), lock_(lock), worker_(worker) {
+    worker_.is_led = worker_.is_copying = true;
+    lock_.unlock();
+  }
+  ~Copying() {
+    lock_.lock();
+    worker_.is_led = worker_.is_copying = false;
+    pool_.wake();  // It may have begun to poll all but this one.
+  }
+  Copying(const Copying&) = delete;
+  Copying& operator=(const Copying&) = delete;
+
+ private:
+  Pool& pool_;
+  Lock& lock_;
+  PoolWorker& worker_;
 };
 
 }  // namespace killable::core

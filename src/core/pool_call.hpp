@@ -20,6 +20,10 @@ namespace killable::core {
 class Pool;
 struct PoolWorker;
 
+/// Of arguments or of a result: to copy more takes longer than others should wait for the
+/// pool's lock.
+inline constexpr std::size_t kLongBytes = std::size_t{1} << 20;
+
 /// How a pool's call has ended. Copies share the bytes.
 struct PoolOutcome {
   State state = State::running;
@@ -59,6 +63,9 @@ class PoolCall final : public Call {
   bool has_memory() const noexcept { return !request_.memory->attached().empty(); }
   /// Whether it is none for a worker that serves other calls, which have `defaults`.
   bool needs_own_worker(const Options& defaults) const noexcept;
+  bool has_long_arguments() const noexcept {
+    return request_.arguments->size() >= kLongBytes;
+  }
   bool has_ended() const noexcept {
     return phase_ == Phase::struck || phase_ == Phase::done;
   }

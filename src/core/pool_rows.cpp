@@ -30,8 +30,25 @@ constexpr std::size_t kTinyArguments = 4096;
 void Pool::give(PoolWorker& worker, PoolCall& call) {
   if (!hand_over_memory(worker, call)) return;
   add(worker, call);
+  launch(worker, call);
+}
+
+void Pool::give(Lock& lock, PoolWorker& worker, PoolCall& call) {
+  if (!call.has_long_arguments()) return give(worker, call);
+  if (!hand_over_memory(worker, call)) return;
+  const channel::OutgoingCall outgoing = assign(worker, call);
+  {
+    const Copying copying(*this, lock, worker);
+    worker.host.inbox->add(outgoing);
+  }
+  launch(worker, call);
+}
+
+void Pool::launch(PoolWorker& worker, PoolCall& call) {
   publish(worker);
   if (call.stop_requested_) worker.request_stop();
+  if (call.pending_end_)
+    end_running(call, call.pending_end_->mode, call.pending_end_->grace);
   // Who waits for the call can lead now.
   changed_.notify_all();
 }
@@ -68,7 +85,7 @@ void Pool::publish(PoolWorker& worker) {
 
 bool Pool::is_hurried() const noexcept { return recent_run_ <= kHurriedRun; }
 
-void Pool::add(PoolWorker& worker, PoolCall& call) {
+channel::OutgoingCall Pool::assign(PoolWorker& worker, PoolCall& call) {
   if (worker.phase == Phase::idle) std::erase(idle_, &worker);
   worker.phase = Phase::busy;
   worker.calls.push_back(&call);
@@ -89,7 +106,11 @@ void Pool::add(PoolWorker& worker, PoolCall& call) {
     outgoing.afterwards = wire::Afterwards::wait;
   else if (!worker.is_spent(options_))
     outgoing.afterwards = wire::Afterwards::wait_if_clean;
-  worker.host.inbox->add(outgoing);
+  return outgoing;
+}
+
+void Pool::add(PoolWorker& worker, PoolCall& call) {
+  worker.host.inbox->add(assign(worker, call));
 }
 
 std::size_t Pool::row_length() const noexcept {
@@ -98,7 +119,8 @@ std::size_t Pool::row_length() const noexcept {
 }
 
 bool Pool::may_follow(const PoolWorker& worker, const PoolCall& call) const noexcept {
-  return recent_run_ <= kTinyRun && workers_.size() >= limit_ && !worker.is_condemned &&
+  return !worker.is_copying && recent_run_ <= kTinyRun && workers_.size() >= limit_ &&
+         !worker.is_condemned &&
          !worker.is_armed && !worker.runs_initializer() && !call.options().timeout &&
          !call.stop_requested_ && !call.has_memory() &&
          !call.needs_own_worker(options_.call) && !worker.has_answered_ahead() &&

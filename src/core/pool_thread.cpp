@@ -76,7 +76,7 @@ void Pool::serve() {
 }
 
 void Pool::take_turn(Lock& lock) {
-  for (const auto& worker : workers_) tend(*worker);
+  for (const auto& worker : workers_) tend(lock, *worker);
   remove_buried();
   expire_queue();
   grow(lock);
@@ -88,11 +88,11 @@ bool Pool::has_work() const noexcept {
   return !is_shut_ || !queue_.empty() || running_ != 0 || !workers_.empty();
 }
 
-void Pool::tend(PoolWorker& worker) {
+void Pool::tend(Lock& lock, PoolWorker& worker) {
   reclaim_stalled(worker);
   finish_row(worker);
   if (worker.is_led) return;
-  if (worker.phase == Phase::busy && needs_watching(worker)) collect(worker);
+  if (worker.phase == Phase::busy && needs_watching(worker)) collect(lock, worker);
   if (worker.phase == Phase::disarming && worker.session->is_disarmed(worker.host.id))
     make_idle(worker);
   if (worker.phase == Phase::idle) {
@@ -185,7 +185,7 @@ void Pool::grow(Lock& lock) {
       if (is_full) return;
       make_own_worker(lock, begin_first());
     } else if (PoolWorker* const idle = idle_worker()) {
-      give(*idle, begin_first());
+      give(lock, *idle, begin_first());
     } else {
       // Those that run their initializer will take calls by themselves.
       if (is_full || workers_to_come() >= queue_.size()) return;
@@ -223,18 +223,18 @@ void Pool::make_worker(Lock& lock) try {
   if (!made) return;  // The session is lost; the next turn finds another.
   drained_ = session;
   refill_ = os::Deadline::in(kRefillPause);
-  adopt(std::make_unique<PoolWorker>(
-      PoolWorker{.session = session, .host = std::move(*made)}));
+  adopt(lock, std::make_unique<PoolWorker>(
+                  PoolWorker{.session = session, .host = std::move(*made)}));
 } catch (const std::system_error& error) {
   if (!lock.owns_lock()) lock.lock();
   fail_to_make_worker(error);
 }
 
-void Pool::adopt(std::unique_ptr<PoolWorker> made) {
+void Pool::adopt(Lock& lock, std::unique_ptr<PoolWorker> made) {
   PoolWorker& worker = add_worker(std::move(made));
   if (!initializer_) return make_idle(worker);
   worker.initializer = std::make_unique<PoolCall>(copy_of(*initializer_), nullptr);
-  give(worker, begin(*worker.initializer));
+  give(lock, worker, begin(*worker.initializer));
 }
 
 void Pool::make_own_worker(Lock& lock, PoolCall& call) try {
@@ -352,7 +352,7 @@ void Pool::poll(Lock& lock) {
   for (const auto& worker : workers_)
     if (!worker->is_led && worker->phase == Phase::busy && needs_watching(*worker) &&
         channel::silence(worker->host.watch->bell.get()))
-      hear(*worker);
+      hear(lock, *worker);
 }
 
 }  // namespace killable::core

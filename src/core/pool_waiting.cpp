@@ -56,7 +56,7 @@ std::optional<Report> Pool::await_end(PoolCall& call) {
 void Pool::await_news(Lock& lock, PoolCall& call, const os::Deadline& deadline) {
   PoolWorker* const worker = call.worker_;
   const bool can_lead = worker != nullptr && !worker->is_led && !worker->is_dead;
-  if ((can_lead && collect(*worker)) || deadline.passed()) return;
+  if ((can_lead && collect(lock, *worker)) || deadline.passed()) return;
   if (can_lead)
     lead(lock, *worker, deadline);
   else
@@ -97,11 +97,11 @@ void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
   if (!worker.rings_late) os::poll_until(fds, std::min(stall, deadline));
   lock.lock();
   worker.is_led = false;
-  if (worker.rings_late && collect(worker)) return;
+  if (worker.rings_late && collect(lock, worker)) return;
   if (fds[1].revents != 0) worker.is_dead = true;
   if (fds[0].revents != 0) {
     channel::silence(worker.host.watch->bell.get());
-    if (hear(worker)) return;
+    if (hear(lock, worker)) return;
   }
   reclaim_stalled(worker);
   // Somebody else may be waiting for the same call, and what led to here may be for the
@@ -110,16 +110,16 @@ void Pool::lead(Lock& lock, PoolWorker& worker, const os::Deadline& deadline) {
   wake();
 }
 
-bool Pool::hear(PoolWorker& worker) {
-  if (collect(worker)) return true;
+bool Pool::hear(Lock& lock, PoolWorker& worker) {
+  if (collect(lock, worker)) return true;
   if (worker.call() != nullptr && ++worker.false_rings > kMaxFalseRings)
     violate(worker, "the worker rings without a result");
   return false;
 }
 
 State Pool::look_at(PoolCall& call) {
-  const Lock lock(mutex_);
-  if (call.worker_ != nullptr && !call.worker_->is_led) collect(*call.worker_);
+  Lock lock(mutex_);
+  if (call.worker_ != nullptr && !call.worker_->is_led) collect(lock, *call.worker_);
   return call.has_ended() ? call.outcome_.state : State::running;
 }
 
@@ -158,7 +158,8 @@ void Pool::end_locked(PoolCall& call, wire::EndMode mode, nanoseconds grace) noe
 }
 
 void Pool::end_running(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
-  if (call.worker_ == nullptr) {
+  if (call.worker_ == nullptr ||
+      (call.worker_->is_copying && call.worker_->call() == &call)) {
     call.remember_end(mode, grace);
     return;
   }

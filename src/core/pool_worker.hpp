@@ -42,6 +42,8 @@ struct PoolWorker {
   bool is_doomed = false;     ///< This process has sent it SIGKILL while it lived.
   bool is_dead = false;       ///< Its pidfd has told so.
   bool is_led = false;        ///< A thread that waits for its call polls it.
+  bool is_copying = false;    ///< A thread, without the lock, to or from its memory.
+  std::shared_ptr<const detail::HeapSink> copied_result = {};  ///< Of call().
   int false_rings = 0;        ///< That came without a result, since the last one.
   bool rings_late = false;    ///< For a result that was seen before the ring.
   os::Deadline trim_at = {};  ///< When to give back what large calls made of memory.
@@ -66,6 +68,8 @@ struct PoolWorker {
     return given != 0 && host.inbox &&
            host.slot->has_commit(host.id, host.inbox->last() + 1);
   }
+  /// Whether the result of its call is there, and takes long to copy.
+  bool has_long_result() const noexcept;
   /// Of calls[index].
   wire::CallNumber number(std::size_t index = 0) const noexcept {
     return host.inbox ? host.inbox->taken() + 1 + static_cast<wire::CallNumber>(index)
