@@ -23,6 +23,10 @@ namespace {
 /// sigaction(2) returns is undefined.
 constexpr std::size_t kMaskBytes = (NSIG - 1) / 8;
 
+/// Of calls that follow one which has made system calls, and most likely make some, too:
+/// to be told of the first takes a signal.
+constexpr unsigned kCallsPerWatch = 8;
+
 /// The text of /proc/self/status: one system call tells of the signals what it would take
 /// one for each of 64 to ask. See proc(5).
 class Status {
@@ -115,7 +119,7 @@ struct stat working_directory() noexcept {
 }  // namespace
 
 CleanState::CleanState()
-    : is_watched_(syscall_watch::install()),
+    : can_watch_(syscall_watch::install()),
       handlers_(handlers()),
       threads_(0),
       has_children_(has_children()),
@@ -130,7 +134,7 @@ CleanState::CleanState()
   const Status now;
   status_ = essence_of(now);
   threads_ = now.threads() - interruption::own_threads();
-  is_watched_ = is_watched_ && can_be_watched();
+  can_watch_ = can_watch_ && can_be_watched();
 }
 
 /// What another thread of the initializer's does, nobody watches.
@@ -145,12 +149,13 @@ bool CleanState::can_be_watched() const noexcept {
 }
 
 void CleanState::begin_call() noexcept {
-  if (is_watched_) syscall_watch::begin();
+  watches_ = can_watch_ && (was_quiet_ || ++calls_ % kCallsPerWatch == 0);
+  if (watches_) syscall_watch::begin();
 }
 
 bool CleanState::still_holds() noexcept {
-  const bool made_no_system_call = is_watched_ && syscall_watch::end();
-  return is_environment(environment_) && (made_no_system_call || kernel_state_holds());
+  was_quiet_ = watches_ && syscall_watch::end();
+  return is_environment(environment_) && (was_quiet_ || kernel_state_holds());
 }
 
 bool CleanState::kernel_state_holds() const noexcept {
@@ -163,7 +168,7 @@ bool CleanState::kernel_state_holds() const noexcept {
          stack.ss_sp == signal_stack_.ss_sp && stack.ss_size == signal_stack_.ss_size &&
          stack.ss_flags == signal_stack_.ss_flags &&
          directory.st_ino == directory_.st_ino && directory.st_dev == directory_.st_dev &&
-         (!is_watched_ || syscall_watch::renew());
+         (!can_watch_ || syscall_watch::renew());
 }
 
 std::vector<CleanState::Handler> CleanState::handlers() {

@@ -38,7 +38,10 @@ class CleanState {
   bool kernel_state_holds() const noexcept;
   bool can_be_watched() const noexcept;
 
-  bool is_watched_;  ///< By the syscall_watch.
+  bool can_watch_;         ///< Whether the function makes system calls.
+  bool watches_ = false;   ///< This call.
+  bool was_quiet_ = true;  ///< The call before, which made none.
+  unsigned calls_ = 0;
   std::vector<Handler> handlers_;
   std::string status_;
   int threads_;
