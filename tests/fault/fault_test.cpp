@@ -198,6 +198,37 @@ TEST_P(FaultAt, OtherCallsThatRunGetTheirs) {
   }
 }
 
+TEST_P(FaultAt, CallsOfAPoolGetTheirs) {
+  arm();
+  int unanswered = 0;
+  {
+    ProcessPool pool({.workers = 2});
+    std::vector<KillableThread<int>> calls;
+    for (int i = 0; i < 6; ++i) calls.push_back(pool.submit(answer));
+    for (auto& call : calls) {
+      end_if_it_hangs(call);
+      if (call.state() == State::returned) {
+        EXPECT_EQ(call.getResult(), 42);
+      } else {
+        ++unanswered;
+        EXPECT_THROW(call.getResult(), std::exception);
+      }
+    }
+    // Stopped after its result, a worker takes the next call, too.
+    auto next = pool.submit(answer);
+    end_if_it_hangs(next);
+    if (next.state() != State::returned) ++unanswered;
+  }
+  // The end of a worker is a step, too.
+  EXPECT_TRUE(eventually([&] { return has_struck(); }));
+  if (GetParam().fault >= Fault::worker_after_fork) {
+    EXPECT_LE(unanswered, 1);
+  } else if (GetParam().signal == SIGSTOP) {
+    EXPECT_EQ(unanswered, 0);
+  }
+  expect_that_calls_work();
+}
+
 INSTANTIATE_TEST_SUITE_P(EachStep, FaultAt, ::testing::ValuesIn(all_strikes()),
                          test_name);
 
