@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <string>
 #include <thread>
 
@@ -89,6 +90,11 @@ INSTANTIATE_TEST_SUITE_P(Changes, PoolIsolation, ::testing::ValuesIn(kChanges),
 
 class PoolWorkers : public NothingIsLeft {};
 
+std::string read_file(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 TEST_F(PoolWorkers, AreKeptIfNothingWasLeft) {
   ProcessPool pool({.workers = 1});
   const pid_t worker = pool.submit(::getpid).getResult();
@@ -112,6 +118,34 @@ TEST_F(PoolWorkers, KeepTheOutputOfTheirCallsApart) {
   ProcessPool pool({.workers = 1});
   pool.submit(write, path("first"), "one").getResult();
   EXPECT_EQ(await_file(path("first")), "oneone");
+}
+
+TEST_F(PoolWorkers, WriteWhatTheStandardStreamsHoldBeforeTheirResultIsDelivered) {
+  const auto write = [](std::string file) {
+    write_output_to(file);
+    ::setvbuf(stderr, nullptr, _IOFBF, 1024);
+    std::fputs("stderr ", stderr);
+    std::cerr.unsetf(std::ios::unitbuf);
+    std::clog << "clog";
+    std::ios::sync_with_stdio(false);
+    std::cerr << "cerr ";
+    std::cout << "cout ";
+  };
+  ProcessPool pool({.workers = 1});
+  pool.submit(write, path("output")).getResult();
+  EXPECT_EQ(read_file(path("output")), "cout cerr stderr clog");
+}
+
+TEST_F(PoolWorkers, WriteWhatAnotherBufferOfAStandardStreamHolds) {
+  const auto write = [](std::string file) {
+    static std::filebuf buffer;
+    buffer.open(file, std::ios::out);
+    std::cout.rdbuf(&buffer);
+    std::cout << "held";
+  };
+  ProcessPool pool({.workers = 1});
+  pool.submit(write, path("output")).getResult();
+  EXPECT_EQ(read_file(path("output")), "held");
 }
 
 TEST_F(PoolWorkers, HaveTheMemoryThatEarlierCallsLeft) {

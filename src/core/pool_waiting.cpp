@@ -166,9 +166,10 @@ void Pool::end_running(PoolCall& call, wire::EndMode mode, nanoseconds grace) no
   PoolWorker& worker = *call.worker_;
   try {
     if (!isolate(call)) return;
+    // A result that is in is delivered, if need be by who waits for it.
+    if (worker.has_long_result() || collect(worker)) return;
     // From now on it gets no other call, which this could hit.
     worker.is_condemned = true;
-    if (collect(worker)) return;
     if (mode == wire::EndMode::kill && grace == nanoseconds(0)) worker.strike();
     worker.session->end(worker.host.id, mode, grace);
   } catch (const std::exception&) {
