@@ -123,17 +123,17 @@ TEST_F(PoolWorkers, KeepTheOutputOfTheirCallsApart) {
 TEST_F(PoolWorkers, WriteWhatTheStandardStreamsHoldBeforeTheirResultIsDelivered) {
   const auto write = [](std::string file) {
     write_output_to(file);
-    ::setvbuf(stderr, nullptr, _IOFBF, 1024);
-    std::fputs("stderr ", stderr);
-    std::cerr.unsetf(std::ios::unitbuf);
-    std::clog << "clog";
     std::ios::sync_with_stdio(false);
+    std::cerr.unsetf(std::ios::unitbuf);
+    std::clog << "clog ";
     std::cerr << "cerr ";
     std::cout << "cout ";
+    ::setvbuf(stderr, nullptr, _IOFBF, 1024);
+    std::fputs("stderr", stderr);
   };
   ProcessPool pool({.workers = 1});
   pool.submit(write, path("output")).getResult();
-  EXPECT_EQ(read_file(path("output")), "cout cerr stderr clog");
+  EXPECT_EQ(read_file(path("output")), "cout cerr clog stderr");
 }
 
 TEST_F(PoolWorkers, WriteWhatAnotherBufferOfAStandardStreamHolds) {
