@@ -133,7 +133,7 @@ TEST_F(PoolWorkers, WriteWhatTheStandardStreamsHoldBeforeTheirResultIsDelivered)
   };
   ProcessPool pool({.workers = 1});
   pool.submit(write, path("output")).getResult();
-  EXPECT_EQ(read_file(path("output")), "cout cerr clog stderr");
+  EXPECT_EQ(read_file(path("output")), "cout clog cerr stderr");
 }
 
 TEST_F(PoolWorkers, WriteWhatAnotherBufferOfAStandardStreamHolds) {
