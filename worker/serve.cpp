@@ -39,6 +39,7 @@ using os::Fault;
 /// What a worker is made of, from its first call to its last.
 struct Worker {
   wire::WorkerId id;
+  pid_t process;
   channel::WorkerSlot slot;
   channel::WorkerInbox inbox;
   os::SeqPacket channel;
@@ -200,8 +201,8 @@ void prepare(Worker& worker) {
   channel::WorkerInbox::Call call = worker.inbox.call(0);
   call.max_result_bytes = wire::kCellBytes;
   call.arguments = arguments.bytes();
-  const auto space = std::make_unique<SlotSpace>(worker.slot.memory(),
-                                                 call.max_result_bytes, worker.reach);
+  const auto space = std::make_unique<SlotSpace>(
+      worker.slot.memory(), call.max_result_bytes, worker.reach, worker.process);
   const auto memory = std::make_unique<WorkerMemory>(*space);
   interruption::begin_call();
   Service(worker, 0, call, *space, *memory).rehearse();
@@ -220,7 +221,7 @@ void begin(Worker& worker, const channel::WorkerInbox::Call& call) {
 void serve_one(Worker& worker, wire::CallNumber number,
                const channel::WorkerInbox::Call& call) {
   auto space = std::make_unique<SlotSpace>(worker.slot.memory(), call.max_result_bytes,
-                                           worker.reach);
+                                           worker.reach, worker.process);
   auto memory = std::make_unique<WorkerMemory>(*space);
   if (number == 1)
     begin(worker, call);
@@ -269,6 +270,7 @@ void serve_calls(wire::WorkerId id, std::uint64_t slot_bytes,
                  std::uint64_t inbox_bytes) noexcept {
   try {
     serve_until_last({.id = id,
+                      .process = ::getpid(),
                       .slot = {wire::kSlotFd, slot_bytes},
                       .inbox = {wire::kInboxFd, inbox_bytes},
                       .channel = os::SeqPacket(os::UniqueFd(wire::kChannelFd))});

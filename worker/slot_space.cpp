@@ -46,11 +46,11 @@ struct SlotSpace::Array : detail::SharedMemory {
 };
 
 SlotSpace::SlotSpace(std::span<std::byte> slot, std::uint64_t max_result_bytes,
-                     std::uint64_t reach)
+                     std::uint64_t reach, pid_t owner)
     : slot_(slot),
       max_bytes_(max_result_bytes),
       earlier_reach_(reach),
-      owner_(::getpid()),
+      owner_(owner),
       lowest_(slot.size()) {}
 
 detail::MemoryPtr SlotSpace::make_array(std::uint64_t bytes) {

@@ -30,9 +30,9 @@ namespace killable::worker {
 /// them is in the worker's private memory. Thread-safe. Outlives every array.
 class SlotSpace {
  public:
-  /// `reach`: that of the calls before in the same slot.
+  /// `reach`: that of the calls before in the same slot; `owner`: this process.
   SlotSpace(std::span<std::byte> slot, std::uint64_t max_result_bytes,
-            std::uint64_t reach);
+            std::uint64_t reach, pid_t owner);
 
   /// An array of zeros, whose pages go back when it does. In a process that the worker
   /// has forked it is that process's own: what this knows is the worker's.
