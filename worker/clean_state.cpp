@@ -149,7 +149,7 @@ bool CleanState::can_be_watched() const noexcept {
 }
 
 void CleanState::begin_call() noexcept {
-  watches_ = can_watch_ && (was_quiet_ || ++calls_ % kCallsPerWatch == 0);
+  watches_ = can_watch_ && (was_quiet_ || ++after_loud_ % kCallsPerWatch == 0);
   if (watches_) syscall_watch::begin();
 }
 

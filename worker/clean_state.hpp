@@ -11,8 +11,8 @@ namespace killable::worker {
 
 /// What one call of a pool's worker must not leave to the next one, as it was before the
 /// first: environment, working directory, umask, user and group, threads, children, an
-/// alarm, and how signals are blocked, ignored, handled and pending. A worker that
-/// differs is replaced, since not all of it can be put back.
+/// alarm, and how signals are blocked, ignored, handled, on which stack, and pending. A
+/// worker that differs is replaced, since not all of it can be put back.
 ///
 /// Memory is not looked at: what a function leaves in globals, the next one finds.
 class CleanState {
@@ -38,10 +38,10 @@ class CleanState {
   bool kernel_state_holds() const noexcept;
   bool can_be_watched() const noexcept;
 
-  bool can_watch_;         ///< Whether the function makes system calls.
-  bool watches_ = false;   ///< This call.
-  bool was_quiet_ = true;  ///< The call before, which made none.
-  unsigned calls_ = 0;
+  bool can_watch_;           ///< Whether the function makes system calls.
+  bool watches_ = false;     ///< This call.
+  bool was_quiet_ = true;    ///< The call before, which made none.
+  unsigned after_loud_ = 0;  ///< Calls that came after one which made some.
   std::vector<Handler> handlers_;
   std::string status_;
   int threads_;
