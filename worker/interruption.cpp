@@ -144,12 +144,12 @@ void warm_up() noexcept {
   void* frame = nullptr;
   ::backtrace(&frame, 1);
   leave_single_threaded_mode();
+  default_terminate = std::set_terminate(terminate_quietly);
 }
 
 void install() noexcept {
   call_thread = ::pthread_self();
   ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
-  default_terminate = std::set_terminate(terminate_quietly);
   // No SA_RESTART: a call interrupted by SIGTERM should come back and see the stop.
   struct sigaction action {};
   action.sa_handler = on_sigterm;

@@ -17,12 +17,12 @@
 /// that is global.
 namespace killable::worker::interruption {
 
-/// Prepares an image for workers whose thread can be cancelled by a signal handler. To be
-/// called once, before they are forked; they inherit what it did.
+/// Prepares an image for workers whose thread can be cancelled by a signal handler, and
+/// silences std::terminate once a SIGTERM has come. To be called once, before they are
+/// forked; they inherit what it did.
 void warm_up() noexcept;
 
-/// Handles SIGTERM, and silences std::terminate once a SIGTERM has come. The calling
-/// thread is the one that will run the function.
+/// Handles SIGTERM. The calling thread is the one that will run the function.
 void install() noexcept;
 
 /// Forgets the call before. Requires: no stop was requested of that.

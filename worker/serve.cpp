@@ -206,7 +206,6 @@ void prepare(Worker& worker) {
   const auto memory = std::make_unique<WorkerMemory>(*space);
   interruption::begin_call();
   Service(worker, 0, call, *space, *memory).rehearse();
-  static_cast<void>(os::monotonic_ns());  // The kernel's page, see vdso(7).
   rehearse_system_calls();
 }
 
