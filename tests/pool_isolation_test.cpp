@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,6 +54,7 @@ const Change kChanges[] = {
     {"AMissingEnvironmentVariable", [] { ::unsetenv("PATH"); }},
     {"AWorkingDirectory", [] { [[maybe_unused]] const int n = ::chdir("/proc"); }},
     {"AUmask", [] { ::umask(0); }},
+    {"RenouncedPrivileges", [] { ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }},
     {"AThread", [] { std::thread(sleep_for_ever).detach(); }},
     {"AChild",
      [] {

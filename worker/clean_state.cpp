@@ -39,7 +39,7 @@ class Status {
   /// What is compared. Empty if there is nothing to read.
   std::array<std::string_view, 3> essence() const noexcept {
     return {lines("\nUmask:", "\nState:"), lines("\nUid:", "\nFDSize:"),
-            lines("\nSigPnd:", "\nCapInh:")};
+            lines("\nSigPnd:", "\nSpeculation_Store_Bypass:")};
   }
 
   int threads() const noexcept {

@@ -10,9 +10,9 @@
 namespace killable::worker {
 
 /// What one call of a pool's worker must not leave to the next one, as it was before the
-/// first: environment, working directory, umask, user and group, threads, children, an
-/// alarm, and how signals are blocked, ignored, handled, on which stack, and pending. A
-/// worker that differs is replaced, since not all of it can be put back.
+/// first: environment, working directory, umask, user, group and privileges, threads,
+/// children, an alarm, and how signals are blocked, ignored, handled, on which stack, and
+/// pending. A worker that differs is replaced, since not all of it can be put back.
 ///
 /// Memory is not looked at: what a function leaves in globals, the next one finds.
 class CleanState {

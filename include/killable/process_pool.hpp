@@ -25,13 +25,13 @@ namespace killable {
 ///     auto v = pool.map(fib, std::vector{1, 2, 3});
 ///
 /// A worker keeps what functions leave in its memory, and resource limits and descriptors
-/// that they change. Environment, working directory, umask, signal mask, handlers and
-/// their stack, an alarm, threads and children do not reach the next call: a worker that
-/// differs in one of these after a call is replaced. To know when to look, a worker
-/// handles SIGSYS, which the first system call of a function raises once: see
-/// docs/processes.md. Standard input is /dev/null as in every worker. The memory of large
-/// arguments and results is kept for the next ones, until a worker has been idle for half
-/// a second; if its arguments took more than 1 MiB, the worker is replaced for that.
+/// that they change. Environment, working directory, umask, user and privileges, signal
+/// mask, handlers and their stack, an alarm, threads and children do not reach the next
+/// call: a worker that differs in one of these after a call is replaced. To know when to
+/// look, a worker handles SIGSYS, which the first system call of a function raises once:
+/// see docs/processes.md. Standard input is /dev/null as in every worker. The memory of
+/// large arguments and results is kept for the next ones, until a worker has been idle
+/// for half a second; if its arguments took more than 1 MiB, the worker is replaced.
 ///
 /// Has one thread of its own in the host, from the first call on. Thread-safe, but for
 /// destruction. In a child of fork(2) it can only be destroyed.
