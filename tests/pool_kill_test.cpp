@@ -1,6 +1,7 @@
 #include <killable/killable.hpp>
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -15,8 +16,11 @@
 
 #include "support/announce.hpp"
 #include "support/ends.hpp"
+#include "support/eventually.hpp"
 #include "support/fixture.hpp"
 #include "support/misbehaviour.hpp"
+#include "support/processes.hpp"
+#include "support/sanitizers.hpp"
 #include "support/session_processes.hpp"
 
 /// Kills of a pool's calls.
@@ -202,6 +206,28 @@ TEST_F(PoolKill, ThePlaceOfADeadWorkerIsFreeBeforeItIsReaped) {
   victim.kill(0ms);
   EXPECT_NE(next.getResult(), worker);
   EXPECT_EQ(pool.stats().workers, 1u);
+}
+
+TEST_F(PoolKill, WhatWaitsBehindACrashDoesNotWaitForTheForkServer) {
+  if (!kCallsMayBeTiny) GTEST_SKIP() << "only tiny calls wait behind others";
+  constexpr auto kStall = 5ms;  // After which it is taken from a worker that lives, too.
+  bool was_prompt = false;
+  for (int round = 0; round < 50 && !was_prompt; ++round) {
+    warm_up();
+    ASSERT_TRUE(eventually([] { return processes_named("killable-spare").size() == 2; }));
+    ProcessPool pool({.workers = 1});
+    for (int i = 0; i < 50; ++i) pool.submit(twice, i).getResult();
+    std::optional<StoppedSession> stopped(the_session());
+    const auto start = std::chrono::steady_clock::now();
+    auto crashing = pool.submit([] { ::raise(SIGKILL); });
+    auto behind = pool.submit(twice, 21);
+    EXPECT_TRUE(ends(behind));
+    was_prompt = std::chrono::steady_clock::now() - start < kStall;
+    stopped.reset();
+    EXPECT_EQ(behind.getResult(), 42);
+    EXPECT_THROW(crashing.getResult(), WorkerCrashed);
+  }
+  EXPECT_TRUE(was_prompt);
 }
 
 TEST_F(PoolKill, ALostSessionLeavesACallThatWasKilledKilled) {

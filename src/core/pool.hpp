@@ -196,6 +196,10 @@ class Pool : public std::enable_shared_from_this<Pool> {
   bool has_work() const noexcept;
   /// Sees to one worker, as far as nobody else does.
   void tend(Lock& lock, PoolWorker& worker);
+  /// Whether it has died, or its session, and of what is to be done then all that can be.
+  bool see_to_end(Lock& lock, PoolWorker& worker);
+  /// It starts nothing any more: leaves it at most the call that it ran.
+  void let_go(Lock& lock, PoolWorker& worker);
   /// No call will come for this worker.
   void dismiss(PoolWorker& worker);
   /// The worker is gone, and nothing of its tree is left. Without `ended`, so is the

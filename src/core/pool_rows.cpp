@@ -45,10 +45,13 @@ void Pool::give(Lock& lock, PoolWorker& worker, PoolCall& call) {
 }
 
 void Pool::launch(PoolWorker& worker, PoolCall& call) {
-  publish(worker);
-  if (call.stop_requested_) worker.request_stop();
-  if (call.pending_end_)
+  if (call.pending_end_) {
+    // The worker does not even learn of it.
     end_running(call, call.pending_end_->mode, call.pending_end_->grace);
+  } else {
+    publish(worker);
+    if (call.stop_requested_) worker.request_stop();
+  }
   // Who waits for the call can lead now.
   changed_.notify_all();
 }

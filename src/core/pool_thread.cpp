@@ -90,6 +90,7 @@ bool Pool::has_work() const noexcept {
 
 void Pool::tend(Lock& lock, PoolWorker& worker) {
   reclaim_stalled(worker);
+  if (!worker.is_led && see_to_end(lock, worker)) return;
   finish_row(worker);
   if (worker.is_led) return;
   if (worker.phase == Phase::busy && needs_watching(worker)) collect(lock, worker);
@@ -100,10 +101,16 @@ void Pool::tend(Lock& lock, PoolWorker& worker) {
     if (worker.is_condemned) retire(worker, wire::EndMode::kill);
   }
   if (is_shut_ && queue_.empty()) dismiss(worker);
+}
+
+bool Pool::see_to_end(Lock& lock, PoolWorker& worker) {
+  const bool is_lost = worker.session->is_lost();
   worker.is_dead = worker.is_dead || worker.host.watch->pidfd.has_ended();
-  if (!worker.is_dead && !worker.session->is_lost()) return;
+  if (!worker.is_dead && !is_lost) return false;
+  let_go(lock, worker);
   const std::optional<wire::Ended> ended = worker.session->ended(worker.host.id);
-  if (ended || worker.session->is_lost()) bury(worker, ended);
+  if (ended || is_lost) bury(worker, ended);
+  return true;
 }
 
 void Pool::dismiss(PoolWorker& worker) {
@@ -111,12 +118,19 @@ void Pool::dismiss(PoolWorker& worker) {
   if (worker.runs_initializer()) end_running(*worker.call(), wire::EndMode::kill, 0ns);
 }
 
-void Pool::bury(PoolWorker& worker, const std::optional<wire::Ended>& ended) {
+/// What was committed before the end counts, whatever the end was. What waits behind the
+/// call that it ran does not wait for the fork server, too.
+void Pool::let_go(Lock& lock, PoolWorker& worker) {
   if (worker.phase == Phase::idle) std::erase(idle_, &worker);
-  // What was committed before the end counts, whatever the end was.
   const bool was_initializer = worker.runs_initializer();
   worker.phase = Phase::dying;
-  collect(worker);
+  collect(lock, worker);
+  if (was_initializer && worker.calls.empty()) take_initializer_outcome(worker);
+  requeue_from(worker, 1);
+}
+
+void Pool::bury(PoolWorker& worker, const std::optional<wire::Ended>& ended) {
+  const bool was_initializer = worker.runs_initializer();
   if (!worker.calls.empty()) end_call_of_dead(worker, ended);
   if (was_initializer) take_initializer_outcome(worker);
   worker.session->forget(worker.host.id);
@@ -126,7 +140,6 @@ void Pool::bury(PoolWorker& worker, const std::optional<wire::Ended>& ended) {
 
 void Pool::end_call_of_dead(PoolWorker& worker, const std::optional<wire::Ended>& ended) {
   const bool was_entered = worker.host.slot->entered() >= worker.number();
-  requeue_from(worker, 1);
   PoolCall& call = *worker.calls.front();
   worker.calls.erase(worker.calls.begin());
   if (ended && !was_entered && !worker.is_doomed && ended->by == wire::EndedBy::itself &&
