@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
+#include <cstdint>
 #include <cstring>
 #include <string_view>
 
@@ -43,15 +45,22 @@ class Status {
   }
 
   int threads() const noexcept {
-    constexpr std::string_view kHeading = "\nThreads:\t";
-    std::string_view line = lines(kHeading, "\nSigQ:");
-    line.remove_prefix(std::min(line.size(), kHeading.size()));
-    int count = 0;
-    std::from_chars(line.data(), line.data() + line.size(), count);
-    return count;
+    return static_cast<int>(number_after("\nThreads:\t", 10));
   }
 
+  /// A bit for each signal that is handled, the lowest for 1.
+  std::uint64_t caught() const noexcept { return number_after("\nSigCgt:\t", 16); }
+
  private:
+  std::uint64_t number_after(std::string_view heading, int base) const noexcept {
+    const std::string_view rest = text_.substr(std::min(text_.find(heading), text_.size()));
+    std::uint64_t number = 0;
+    if (!rest.empty())
+      std::from_chars(rest.data() + heading.size(), rest.data() + rest.size(), number,
+                      base);
+    return number;
+  }
+
   /// The lines from the one that begins with `first` up to that which begins with `last`.
   std::string_view lines(std::string_view first, std::string_view last) const noexcept {
     const std::size_t begin = std::min(text_.find(first), text_.size());
@@ -120,7 +129,6 @@ struct stat working_directory() noexcept {
 
 CleanState::CleanState()
     : can_watch_(syscall_watch::install()),
-      handlers_(handlers()),
       threads_(0),
       has_children_(has_children()),
       signal_stack_(signal_stack()),
@@ -133,6 +141,12 @@ CleanState::CleanState()
   }
   const Status now;
   status_ = essence_of(now);
+  for (std::uint64_t caught = now.caught(); caught != 0; caught &= caught - 1) {
+    Handler handler{.signal = std::countr_zero(caught) + 1, .action = {}};
+    // glibc does not tell of the two signals that it keeps for itself.
+    if (::sigaction(handler.signal, nullptr, &handler.action) == 0)
+      handlers_.push_back(handler);
+  }
   threads_ = now.threads() - interruption::own_threads();
   can_watch_ = can_watch_ && can_be_watched();
 }
@@ -169,17 +183,6 @@ bool CleanState::kernel_state_holds() const noexcept {
          stack.ss_flags == signal_stack_.ss_flags &&
          directory.st_ino == directory_.st_ino && directory.st_dev == directory_.st_dev &&
          (!can_watch_ || syscall_watch::renew());
-}
-
-std::vector<CleanState::Handler> CleanState::handlers() {
-  std::vector<Handler> handlers;
-  for (int signal = 1; signal < NSIG; ++signal) {
-    Handler handler{.signal = signal, .action = {}};
-    if (::sigaction(signal, nullptr, &handler.action) == 0 &&
-        handler.action.sa_handler != SIG_DFL && handler.action.sa_handler != SIG_IGN)
-      handlers.push_back(handler);
-  }
-  return handlers;
 }
 
 /// That no others came, the status tells.

@@ -33,7 +33,6 @@ class CleanState {
     struct sigaction action;
   };
 
-  static std::vector<Handler> handlers();
   bool handlers_hold() const noexcept;
   bool kernel_state_holds() const noexcept;
   bool can_be_watched() const noexcept;
