@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -313,6 +314,15 @@ std::uint64_t resident_bytes() {
   return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+/// The most that this process has had, see getrusage(2).
+std::uint64_t peak_resident_bytes() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) << 10;
+}
+
+constexpr std::uint64_t kGigabyte = std::uint64_t{1} << 30;
+
 TEST_F(ForgedCommit, AHugeResultOfHolesTakesNoMemory) {
   auto thread = forged<std::vector<std::string>>({.length = 1 << 30, .result = ""});
   const std::uint64_t before = resident_bytes();
@@ -333,6 +343,36 @@ TEST_F(ForgedCommit, ALengthBeyondMaxResultBytesIsAProtocolViolation) {
   } catch (const ProtocolViolation& violation) {
     EXPECT_THAT(violation.what(), ::testing::HasSubstr("max_result_bytes"));
   }
+}
+
+/// In a pool's worker that has served a call before, whose commit tells what is expected.
+int forge_and_hang(std::uint64_t length, const std::string& lied) {
+  const wire::CallNumber number = current_call();
+  const wire::WorkerId id =
+      slot_entry(number - 1).commit ^ wire::commit_word(0, number - 1);
+  forge({.commit = wire::commit_word(id, number), .length = length, .result = ""});
+  signal_file(lied);
+  hang();
+  return 0;
+}
+
+TEST_F(HostileWorker, APoolsThatLiesAboutALongResultMakesTheHostCopyNothing) {
+  ProcessPool pool({.workers = 1});
+  pool.submit([] {}).getResult();
+  const std::uint64_t before = peak_resident_bytes();
+  auto lying = pool.submit({.max_result_bytes = 1000}, forge_and_hang, kGigabyte / 2,
+                           path("lied"));
+  EXPECT_THROW(lying.getResult(), ProtocolViolation);
+  EXPECT_LT(peak_resident_bytes(), before + kGigabyte / 8);
+}
+
+TEST_F(HostileWorker, APoolsThatClaimsALongResultDoesNotOutliveAKillThatNobodyWaitsFor) {
+  ProcessPool pool({.workers = 1});
+  pool.submit([] {}).getResult();
+  auto lying = pool.submit(forge_and_hang, kGigabyte / 256, path("lied"));
+  await_file(path("lied"));
+  lying.kill(0ms);
+  EXPECT_TRUE(eventually([&] { return pool.stats().running == 0; }));
 }
 
 /// What names a SharedArray: index or offset, and count.

@@ -61,16 +61,18 @@ class PoolSystemCalls : public NothingIsLeft {
   std::optional<ProcessPool> pool_;
 };
 
-/// Whether the kernel tells of system calls, see prctl(2). ThreadSanitizer gives each
-/// worker a second thread, which nobody watches.
-bool are_watched() {
+/// False: this kernel does not tell of system calls, see prctl(2).
+bool end_dispatch() {
 #ifdef PR_SET_SYSCALL_USER_DISPATCH
-  return !kThreadSanitizer &&
-         ::prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0) == 0;
+  return ::prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0) == 0;
 #else
   return false;
 #endif
 }
+
+/// Whether the kernel tells of them. ThreadSanitizer gives each
+/// worker a second thread, which nobody watches.
+bool are_watched() { return !kThreadSanitizer && end_dispatch(); }
 
 /// What a process has read from files, in bytes. See proc(5), /proc/pid/io.
 std::uint64_t bytes_read(pid_t process) {
@@ -160,11 +162,10 @@ void make_small_stack() {
 long process_on_small_stack() {
   long result = SYS_getpid;
   char* stack = small_stack;
-  asm volatile(
-      "xchg %%rsp, %[stack]\n\tsyscall\n\txchg %%rsp, %[stack]"
-      : "+a"(result), [stack] "+r"(stack)
-      :
-      : "rcx", "r11", "memory");
+  asm volatile("xchg %%rsp, %[stack]\n\tsyscall\n\txchg %%rsp, %[stack]"
+               : "+a"(result), [stack] "+r"(stack)
+               :
+               : "rcx", "r11", "memory");
   return result;
 }
 
@@ -273,14 +274,10 @@ TEST_F(PoolSystemCalls, AreSeenOfAThreadOfTheInitializer) {
 // --- What a call does to the watch ---
 
 TEST_F(PoolSystemCalls, AreSeenAfterAFunctionThatEndsTheWatch) {
-  if (!are_watched()) return;
   const pid_t worker = later_call(::getpid);
-  const auto end_watch = [] {
-    return ::prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
-  };
-  EXPECT_EQ(later_call(end_watch), 0);
+  later_call(end_dispatch);
   EXPECT_EQ(later_call(::getpid), worker);
-  later_call(end_watch);
+  later_call(end_dispatch);
   later_call(handle_sigusr1);
   EXPECT_NE(later_call(::getpid), worker);
 }

@@ -53,7 +53,8 @@ class Status {
 
  private:
   std::uint64_t number_after(std::string_view heading, int base) const noexcept {
-    const std::string_view rest = text_.substr(std::min(text_.find(heading), text_.size()));
+    const std::string_view rest =
+        text_.substr(std::min(text_.find(heading), text_.size()));
     std::uint64_t number = 0;
     if (!rest.empty())
       std::from_chars(rest.data() + heading.size(), rest.data() + rest.size(), number,

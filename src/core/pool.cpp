@@ -20,12 +20,6 @@ namespace {
 using std::chrono::nanoseconds;
 using namespace std::chrono_literals;
 
-std::shared_ptr<const detail::HeapSink> copy_of(std::span<const std::byte> bytes) {
-  auto copy = std::make_shared<detail::HeapSink>();
-  copy->write(bytes.data(), bytes.size());
-  return copy;
-}
-
 std::size_t worker_limit(std::size_t asked) {
   return asked != 0 ? asked : std::max(1u, std::thread::hardware_concurrency());
 }
@@ -122,7 +116,7 @@ bool Pool::find_worker_for(Lock& lock, PoolCall& call) {
   }
   // One may have ended its call without anybody having looked; it takes what is queued.
   for (const auto& worker : workers_)
-    if (worker->phase == Phase::busy && !worker->is_led && !worker->has_long_result() &&
+    if (worker->phase == Phase::busy && !worker->is_led && !long_result(*worker) &&
         collect(*worker) && call.phase_ != PoolCall::Phase::queued)
       return true;
   return false;
@@ -154,23 +148,6 @@ bool Pool::collect(PoolWorker& worker) {
   }
   finish_row(worker);
   return true;
-}
-
-bool Pool::collect(Lock& lock, PoolWorker& worker) {
-  if (worker.has_long_result()) copy_long_result(lock, worker);
-  const bool is_collected = collect(worker);
-  worker.copied_result.reset();  // There may have been another reason to end the call.
-  return is_collected;
-}
-
-void Pool::copy_long_result(Lock& lock, PoolWorker& worker) try {
-  const wire::CallNumber number = worker.number();
-  channel::HostSlot& slot = *worker.host.slot;
-  const auto result = slot.result(number, slot.committed(worker.host.id, number).value());
-  const Copying copying(*this, lock, worker);
-  worker.copied_result = copy_of(result.bytes);
-} catch (const std::exception&) {
-  // collect() will find the same, and what to do about it.
 }
 
 bool Pool::collect_one(PoolWorker& worker) {
@@ -206,7 +183,7 @@ std::optional<Pool::Result> Pool::take_result(PoolWorker& worker) try {
   const State state = call->state_of(*committed);
   const auto [bytes, arrays] = slot.result(number, *committed);
   auto copied = std::exchange(worker.copied_result, nullptr);
-  if (!copied) copied = copy_of(bytes);
+  if (!copied) copied = copy_of_bytes(bytes);
   PoolOutcome outcome{.state = state, .bytes = std::move(copied), .arrays = arrays};
   if (worker.note_memory(std::max(bytes.size(), call->request().arguments->size())))
     wake();

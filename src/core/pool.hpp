@@ -71,8 +71,6 @@ class Pool : public std::enable_shared_from_this<Pool> {
     bool is_clean;  ///< The worker can go on.
   };
 
-  /// Lets go of the lock while much is copied to or from a worker, for which is_copying
-  /// keeps all others away from it.
   class Copying;
 
   // All of these run under the lock, but for serve(), which takes it. Those that are
@@ -107,10 +105,6 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// Takes in the results of a busy worker, and gives it its next calls. False: there is
   /// no result yet.
   bool collect(PoolWorker& worker);
-  /// The same; a long result is copied without the lock.
-  bool collect(Lock& lock, PoolWorker& worker);
-  /// Ahead of collect(). Requires: has_long_result().
-  void copy_long_result(Lock& lock, PoolWorker& worker);
   /// The first of them alone, and gives it nothing.
   bool collect_one(PoolWorker& worker);
   /// Of the call that it runs. Empty: there is none yet, or it broke the protocol.
@@ -154,8 +148,6 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   /// One call, with what belongs to it beside its arguments.
   void give(PoolWorker& worker, PoolCall& call);
-  /// The same; long arguments are copied without the lock.
-  void give(Lock& lock, PoolWorker& worker, PoolCall& call);
   /// The first calls of the queue, one at least.
   void give_next(PoolWorker& worker);
   /// Lets the worker start what it was given.
@@ -187,6 +179,13 @@ class Pool : public std::enable_shared_from_this<Pool> {
   bool isolate(PoolCall& call);
   /// Whoever else is idle can have what waits behind a call that takes long.
   void reclaim_stalled(PoolWorker& worker);
+
+  // What takes long to copy, without the lock: pool_copies.cpp.
+
+  /// What collect() would take in, if that is so.
+  std::optional<channel::Committed> long_result(const PoolWorker& worker) const noexcept;
+  bool collect(Lock& lock, PoolWorker& worker);
+  void give(Lock& lock, PoolWorker& worker, PoolCall& call);
 
   // The pool's thread: pool_thread.cpp.
 
@@ -262,27 +261,6 @@ class Pool : public std::enable_shared_from_this<Pool> {
       std::chrono::milliseconds(1);  ///< A sliding mean.
   bool watches_rows_ = false;        ///< The thread wakes by itself to look for a stall.
   std::thread thread_;
-};
-
-class Pool::Copying {
- public:
-  Copying(Pool& pool, Lock& lock, PoolWorker& worker)
-      : pool_(pool), lock_(lock), worker_(worker) {
-    worker_.is_led = worker_.is_copying = true;
-    lock_.unlock();
-  }
-  ~Copying() {
-    lock_.lock();
-    worker_.is_led = worker_.is_copying = false;
-    pool_.wake();  // It may have begun to poll all but this one.
-  }
-  Copying(const Copying&) = delete;
-  Copying& operator=(const Copying&) = delete;
-
- private:
-  Pool& pool_;
-  Lock& lock_;
-  PoolWorker& worker_;
 };
 
 }  // namespace killable::core

@@ -10,6 +10,12 @@
 
 namespace killable::core {
 
+std::shared_ptr<const detail::HeapSink> copy_of_bytes(std::span<const std::byte> bytes) {
+  auto copy = std::make_shared<detail::HeapSink>();
+  copy->write(bytes.data(), bytes.size());
+  return copy;
+}
+
 PoolCall::PoolCall(detail::CallRequest request, std::shared_ptr<Pool> pool)
     : Call(std::move(request)), pool_(std::move(pool)) {}
 

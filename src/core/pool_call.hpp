@@ -5,6 +5,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include <boost/intrusive/list_hook.hpp>
@@ -33,6 +34,8 @@ struct PoolOutcome {
   std::exception_ptr failure =
       {};  ///< No worker was to be had, or it broke the protocol.
 };
+
+std::shared_ptr<const detail::HeapSink> copy_of_bytes(std::span<const std::byte> bytes);
 
 /// A call that was given to a pool: what its handle holds. The pool knows it from submit
 /// to its end, which the destructor waits for: see Pool on who may hold it until when.

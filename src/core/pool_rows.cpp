@@ -33,17 +33,6 @@ void Pool::give(PoolWorker& worker, PoolCall& call) {
   launch(worker, call);
 }
 
-void Pool::give(Lock& lock, PoolWorker& worker, PoolCall& call) {
-  if (!call.has_long_arguments()) return give(worker, call);
-  if (!hand_over_memory(worker, call)) return;
-  const channel::OutgoingCall outgoing = assign(worker, call);
-  {
-    const Copying copying(*this, lock, worker);
-    worker.host.inbox->add(outgoing);
-  }
-  launch(worker, call);
-}
-
 void Pool::launch(PoolWorker& worker, PoolCall& call) {
   if (call.pending_end_) {
     // The worker does not even learn of it.

@@ -143,7 +143,8 @@ void Pool::end_call_of_dead(PoolWorker& worker, const std::optional<wire::Ended>
   PoolCall& call = *worker.calls.front();
   worker.calls.erase(worker.calls.begin());
   if (ended && !was_entered && !worker.is_doomed && ended->by == wire::EndedBy::itself &&
-      call.attempts_ < kMaxAttempts && &call != worker.initializer.get()) {
+      call.attempts_ < kMaxAttempts && &call != worker.initializer.get() &&
+      !call.pending_end_) {
     // Somebody has killed an idle worker just as it was given this call.
     ++call.attempts_;
     return requeue(call);
@@ -328,7 +329,8 @@ bool Pool::is_awaited() const noexcept {
 }
 
 bool Pool::needs_watching(const PoolWorker& worker) const noexcept {
-  return is_awaited() || worker.is_armed || worker.runs_initializer();
+  return is_awaited() || worker.is_armed || worker.runs_initializer() ||
+         (worker.call() != nullptr && worker.call()->pending_end_);
 }
 
 void Pool::poll(Lock& lock) {

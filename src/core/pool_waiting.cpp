@@ -158,16 +158,15 @@ void Pool::end_locked(PoolCall& call, wire::EndMode mode, nanoseconds grace) noe
 }
 
 void Pool::end_running(PoolCall& call, wire::EndMode mode, nanoseconds grace) noexcept {
-  if (call.worker_ == nullptr ||
-      (call.worker_->is_copying && call.worker_->call() == &call)) {
-    call.remember_end(mode, grace);
-    return;
-  }
+  call.remember_end(mode, grace);
+  if (call.worker_ == nullptr) return;
+  if (call.worker_->is_copying && call.worker_->call() == &call) return;
   PoolWorker& worker = *call.worker_;
   try {
     if (!isolate(call)) return;
-    // A result that is in is delivered, if need be by who waits for it.
-    if (worker.has_long_result() || collect(worker)) return;
+    // A result that is in is delivered: a long one by who waits for it, or the thread.
+    if (long_result(worker)) return wake();
+    if (collect(worker)) return;
     // From now on it gets no other call, which this could hit.
     worker.is_condemned = true;
     if (mode == wire::EndMode::kill && grace == nanoseconds(0)) worker.strike();

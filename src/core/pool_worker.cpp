@@ -4,8 +4,6 @@
 
 #include <chrono>
 
-#include <killable/errors.hpp>
-
 #include "os/process_memory.hpp"
 
 namespace killable::core {
@@ -18,16 +16,6 @@ constexpr std::size_t kLargeBytes = std::size_t{64} << 10;
 constexpr std::chrono::milliseconds kKeptFor{500};
 
 }  // namespace
-
-bool PoolWorker::has_long_result() const noexcept {
-  if (calls.empty() || is_copying || copied_result) return false;
-  try {
-    const auto committed = host.slot->committed(host.id, number());
-    return committed && committed->length >= kLongBytes;
-  } catch (const ProtocolViolation&) {
-    return false;  // Who takes it in will see to that.
-  }
-}
 
 bool PoolWorker::withdraw(std::size_t index) noexcept {
   if (index >= calls.size()) return true;

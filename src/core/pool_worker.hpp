@@ -68,8 +68,6 @@ struct PoolWorker {
     return given != 0 && host.inbox &&
            host.slot->has_commit(host.id, host.inbox->last() + 1);
   }
-  /// Whether the result of its call is there, and takes long to copy.
-  bool has_long_result() const noexcept;
   /// Of calls[index].
   wire::CallNumber number(std::size_t index = 0) const noexcept {
     return host.inbox ? host.inbox->taken() + 1 + static_cast<wire::CallNumber>(index)
